@@ -1,0 +1,1 @@
+//! Decisions: sizing, stop analysis, entry policies, trailing stop and risk gate.

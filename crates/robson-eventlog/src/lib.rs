@@ -1,0 +1,1 @@
+//! The log: envelope, idempotency, the storage contract, the ledger and its subscriptions.

@@ -1,0 +1,1 @@
+//! The backends of the storage contract: memory, SQLite and PostgreSQL.

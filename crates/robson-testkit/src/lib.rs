@@ -1,0 +1,1 @@
+//! What tests share: a private PostgreSQL server, fixed clocks and fixtures.

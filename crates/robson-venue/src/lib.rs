@@ -1,0 +1,1 @@
+//! The exchange and market data ports, the paper exchange and recorded feeds.

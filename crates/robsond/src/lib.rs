@@ -1,0 +1,1 @@
+//! The trading daemon: configuration, wiring, HTTP interface and shutdown.

@@ -1,0 +1,1 @@
+//! Process-level stories: start, trade, kill, restart, compare.
