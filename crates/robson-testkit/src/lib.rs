@@ -1,1 +1,12 @@
-//! What tests share: a private PostgreSQL server, fixed clocks and fixtures.
+//! What tests share: a private PostgreSQL server and how to wait for something.
+//!
+//! Test support only: no crate that ships in a binary depends on it. Each part sits behind a feature,
+//! so that a caller builds no more than it uses.
+
+#[cfg(feature = "postgres-server")]
+pub mod postgres_server;
+mod wait;
+
+#[cfg(feature = "postgres-server")]
+pub use postgres_server::{Durability, PrivateServer, ServerError, test_database_url};
+pub use wait::wait_until;
