@@ -1,1 +1,37 @@
 //! The log: envelope, idempotency, the storage contract, the ledger and its subscriptions.
+//!
+//! Knows no SQL and no trading, and depends on no other crate of this workspace, so that anyone can
+//! use it. The promise, on every backend: append order = log order = commit order = delivery order,
+//! gapless per tenant.
+
+pub mod batch;
+pub mod command;
+pub mod digest;
+pub mod event;
+pub mod ledger;
+pub mod names;
+pub mod payload;
+pub mod projection;
+pub mod snapshot;
+pub mod store;
+pub mod subscription;
+pub mod table;
+pub mod time;
+
+pub use batch::{Batch, CheckpointMove, DedupeEntry, Head, Lease, Receipt, StreamMove, TableRows};
+pub use command::{CommandRecord, CommandStatus};
+pub use event::{Actor, ActorType, ChainHash, EventId, Fingerprint, NewEvent, RecordedEvent, Trace};
+pub use ledger::{
+    Append, AppendError, Appended, EventReceipt, Expected, Ledger, LedgerOptions, OpenError, Outcome,
+};
+pub use names::{DedupeKey, EventType, InvalidName, StreamKey, TenantId, WriterId};
+pub use payload::{InvalidPayload, Payload};
+pub use projection::{FoldError, Projection, RowKey, Rows};
+pub use snapshot::Snapshot;
+pub use store::{
+    AcquireError, Checkpoint, CommitError, DedupeHit, Direction, EventQuery, Page, RowQuery, Store,
+    StoreError, StreamVersion,
+};
+pub use subscription::{Start, Subscription};
+pub use table::{Column, ColumnKind, Row, Table, Value};
+pub use time::{Clock, InvalidTimestamp, SystemClock, Timestamp};
