@@ -7,6 +7,7 @@
 pub mod feed;
 mod file_error;
 mod market_data;
+pub mod plan;
 
 pub use file_error::{FeedError, FileError, PlanError};
 pub use market_data::MarketData;
