@@ -1,1 +1,11 @@
-//! Decisions: sizing, stop analysis, entry policies, trailing stop and risk gate.
+//! Decisions: candles, technical stop, position size, entry, trailing stop and risk gate.
+//!
+//! Every function here maps values to a value: no storage, no clock, no randomness and no events.
+//! The same inputs give the same decision in a live run, in a replay and in a test. Arithmetic is
+//! decimal and checked; a result that does not fit is an [`robson_domain::Overflow`], never a wrong number.
+#![deny(clippy::disallowed_types, clippy::float_arithmetic)]
+
+pub mod candles;
+mod math;
+
+pub use candles::{Candle, CandleError, CandleLength, CandleSeries, Tick};
