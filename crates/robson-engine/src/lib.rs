@@ -7,5 +7,7 @@
 
 pub mod candles;
 mod math;
+pub mod sizing;
 
 pub use candles::{Candle, CandleError, CandleLength, CandleSeries, Tick};
+pub use sizing::{Costs, Lot, NotSized, Size, SizingRules, Trade};
