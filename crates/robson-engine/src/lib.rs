@@ -9,7 +9,9 @@ pub mod candles;
 mod math;
 pub mod sizing;
 pub mod technical_stop;
+pub mod trailing_stop;
 
 pub use candles::{Candle, CandleError, CandleLength, CandleSeries, Tick};
 pub use sizing::{Costs, Lot, NotSized, Size, SizingRules, Trade};
 pub use technical_stop::{NoStop, OutOfBounds, SkippedLevel, StopBounds, StopRules, TechnicalStop};
+pub use trailing_stop::{Trail, TrailAction, TrailState};
