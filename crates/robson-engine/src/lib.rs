@@ -8,12 +8,14 @@
 pub mod candles;
 pub mod entry;
 mod math;
+pub mod risk_gate;
 pub mod sizing;
 pub mod technical_stop;
 pub mod trailing_stop;
 
 pub use candles::{Candle, CandleError, CandleLength, CandleSeries, Tick};
 pub use entry::{Detector, Signal, UnsupportedMode};
+pub use risk_gate::{Admission, FailedCheck, MonthRisk, RiskRequest, Verdict};
 pub use sizing::{Costs, Lot, NotSized, Size, SizingRules, Trade};
 pub use technical_stop::{NoStop, OutOfBounds, SkippedLevel, StopBounds, StopRules, TechnicalStop};
 pub use trailing_stop::{Trail, TrailAction, TrailState};
