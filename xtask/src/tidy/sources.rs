@@ -79,7 +79,7 @@ pub(super) fn check(workspace: &Workspace, files: &[PathBuf], report: &mut Repor
         }
         let package = workspace.packages.iter().find(|p| root().join(path).starts_with(&p.folder));
         let package = package.map_or("", |package| &package.name);
-        if !is_test(path) {
+        if is_product(path) {
             check_bans(BANS, package, &place, &code_of(&text), report);
         }
         check_bans(BANS_IN_TESTS, package, &place, &text_outside_strings(&text), report);
@@ -94,9 +94,11 @@ fn text_outside_strings(text: &str) -> String {
         .fold(String::new(), |text, line| text + line + "\n")
 }
 
-fn is_test(path: &Path) -> bool {
+/// Neither a test nor a build script; these may read files and the environment.
+fn is_product(path: &Path) -> bool {
     let folder = |name: &str| path.components().any(|part| part.as_os_str() == name);
-    folder("tests") || folder("benches") || folder("examples") || path.ends_with("tests.rs")
+    let file = |name: &str| path.ends_with(name);
+    !(folder("tests") || folder("benches") || folder("examples") || file("tests.rs") || file("build.rs"))
 }
 
 fn check_bans(bans: &[Ban], package: &str, place: &str, code: &str, report: &mut Report) {
