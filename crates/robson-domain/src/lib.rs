@@ -4,6 +4,16 @@
 //! arguments, so that a replay of the log gives the rows that the append gave.
 #![deny(clippy::disallowed_types, clippy::float_arithmetic)]
 
+mod arithmetic;
+pub mod entities;
+pub mod events;
+pub mod lifecycle;
 pub mod values;
 
+pub use entities::{
+    Balance, BalanceKey, Entities, Entity, EntityKey, Fill, FillKey, Meta, Order, Position, RiskKey,
+    RiskScope, RiskState, StrategyState,
+};
+pub use events::{DecodeError, Event, EventBody, EventContext, StreamName, Violation};
+pub use lifecycle::WrongState;
 pub use values::*;

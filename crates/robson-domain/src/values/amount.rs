@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use rust_decimal::{Decimal, RoundingStrategy};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Why a decimal is not a value of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,11 +38,33 @@ fn parse_decimal(text: &str) -> Result<Decimal, InvalidAmount> {
         .ok_or_else(|| InvalidAmount::NotDecimal(text.to_owned()))
 }
 
+/// Takes text and integers only: a JSON float has already lost the digits that it once had.
+struct ExactDecimal;
+
+impl de::Visitor<'_> for ExactDecimal {
+    type Value = Decimal;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a decimal as text, or an integer")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Decimal, E> {
+        parse_decimal(text).map_err(E::custom)
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Decimal, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Decimal, E> {
+        Ok(value.into())
+    }
+}
+
 macro_rules! decimal_value {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $range:literal, |$d:ident| $valid:expr) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "Decimal", into = "Decimal")]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Decimal);
 
         impl $name {
@@ -88,6 +110,18 @@ macro_rules! decimal_value {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.fmt(f)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(ExactDecimal).and_then(|d| Self::new(d).map_err(de::Error::custom))
             }
         }
     };
@@ -211,6 +245,19 @@ impl Money {
     }
 }
 
+impl Amount {
+    /// Nothing.
+    pub const ZERO: Self = Self(Decimal::ZERO);
+
+    /// The sum.
+    ///
+    /// # Errors
+    /// `Overflow`.
+    pub fn plus(self, other: Self) -> Result<Self, Overflow> {
+        self.0.checked_add(other.0).map(|d| Self(d.normalize())).ok_or(Overflow)
+    }
+}
+
 impl Fraction {
     /// None of it.
     pub const ZERO: Self = Self(Decimal::ZERO);
@@ -251,6 +298,15 @@ mod tests {
         assert!("0".parse::<Price>().is_err());
         assert!("-1".parse::<Quantity>().is_err());
         assert!("1.01".parse::<Fraction>().is_err());
+    }
+
+    #[test]
+    fn json_floats_are_refused() {
+        for json in ["1.5", "1e3", "true", "null", "\"1e3\""] {
+            assert!(serde_json::from_str::<Money>(json).is_err(), "{json}");
+        }
+        assert_eq!(serde_json::from_str::<Money>("-7").unwrap().to_string(), "-7");
+        assert_eq!(serde_json::to_string(&quantity("1.50")).unwrap(), "\"1.5\"");
     }
 
     #[test]

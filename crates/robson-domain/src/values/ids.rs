@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::Timestamp;
+use super::{OrderRole, Timestamp};
 
 macro_rules! uuid_id {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
@@ -86,26 +86,14 @@ pub fn derived_id(cause_at: Timestamp, parts: &[&str]) -> Uuid {
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
-/// What an order is for; its letter is part of the client order id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OrderRole {
-    /// Opens a position.
-    Entry,
-    /// Closes a position.
-    Exit,
-    /// Rests at the venue at the stop's price.
-    Stop,
-}
-
-impl OrderRole {
-    /// The role as it is stored.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Entry => "entry",
-            Self::Exit => "exit",
-            Self::Stop => "stop",
-        }
+impl IntentId {
+    /// The id of the intent that a cause leads to: the same cause gives the same intent.
+    ///
+    /// `subject` is the position (or order) that it is for; `attempt` is the signal's id for an entry,
+    /// else the attempt's number.
+    pub fn derive(cause_at: Timestamp, tenant: Uuid, subject: Uuid, role: OrderRole, attempt: &str) -> Self {
+        let (tenant, subject) = (tenant.to_string(), subject.to_string());
+        Self(derived_id(cause_at, &["intent", &tenant, &subject, role.as_str(), attempt]))
     }
 }
 
@@ -150,9 +138,7 @@ mod tests {
     #[test]
     fn client_order_id_is_a_function_of_its_cause() {
         let at: Timestamp = "2026-01-02T03:04:05.678000Z".parse().unwrap();
-        let tenant = Uuid::from_u128(1).to_string();
-        let position = Uuid::from_u128(3).to_string();
-        let intent = IntentId(derived_id(at, &["intent", &tenant, &position, "exit", "1"]));
+        let intent = IntentId::derive(at, Uuid::from_u128(1), Uuid::from_u128(3), OrderRole::Exit, "1");
         assert_eq!(
             ClientOrderId::of(OrderRole::Exit, intent).as_str(),
             "rbx-019b7ca98f2e8e29bb229fd1e8ef8295"

@@ -2,10 +2,16 @@
 
 mod amount;
 mod ids;
+mod json;
+mod stop_bounds;
 mod symbol;
+mod terms;
 mod timestamp;
 
 pub use amount::{Amount, Fraction, InvalidAmount, Money, Overflow, Price, Quantity};
 pub use ids::*;
-pub use symbol::{Asset, InvalidName, OrderSide, Side, Symbol, Venue};
+pub use json::{FloatInJson, Json};
+pub use stop_bounds::StopBounds;
+pub use symbol::{Asset, InvalidName, Side, Symbol, Venue};
+pub use terms::*;
 pub use timestamp::{InvalidTimestamp, Month, Timestamp};

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::OrderSide;
+
 /// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a valid {kind}: 1 to 64 visible characters without spaces, `:`, `/` or `=`")]
@@ -131,31 +133,5 @@ impl FromStr for Side {
             "short" | "sell" => Ok(Self::Short),
             _ => Err(InvalidName { text: text.to_owned(), kind: "side (long or short)" }),
         }
-    }
-}
-
-/// The side of an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OrderSide {
-    /// Takes base, gives quote.
-    Buy,
-    /// Gives base, takes quote.
-    Sell,
-}
-
-impl OrderSide {
-    /// The side as it is stored.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Buy => "buy",
-            Self::Sell => "sell",
-        }
-    }
-}
-
-impl fmt::Display for OrderSide {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }

@@ -52,6 +52,11 @@ impl Timestamp {
         self.unix_micros() - earlier.unix_micros()
     }
 
+    /// The UTC day that holds the instant, counted from 1970.
+    pub const fn day(self) -> i64 {
+        self.unix_micros().div_euclid(86_400_000_000)
+    }
+
     /// The UTC month that holds the instant.
     pub fn month(self) -> Month {
         Month { year: self.0.year(), month: self.0.month() }

@@ -1,0 +1,79 @@
+//! DECISION_PROPOSED: a signal led to the decision to enter.
+
+use serde::{Deserialize, Serialize};
+
+use super::{EventBody, EventContext, StreamName, Violation, check};
+use crate::entities::{Entities, EntityKey};
+use crate::{DecisionAction, DecisionId, Money, PositionId, PositionState, Price, Quantity, Side, SignalId, StopBounds, Symbol, Timestamp, WrongState};
+
+/// A signal led to the decision to enter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionProposed {
+    /// The position.
+    pub position_id: PositionId,
+    /// The decision.
+    pub decision_id: DecisionId,
+    /// The signal behind it.
+    pub signal_id: SignalId,
+    /// What is wanted.
+    pub action: DecisionAction,
+    /// What to trade.
+    pub symbol: Symbol,
+    /// Long or short.
+    pub side: Side,
+    /// The price of the decision.
+    pub entry_price: Price,
+    /// The technical stop.
+    pub stop_price: Price,
+    /// Its distance from the entry price.
+    pub stop_distance: Price,
+    /// How much.
+    pub quantity: Quantity,
+    /// The worst loss.
+    pub planned_risk: Money,
+    /// Until when the operator may approve.
+    pub approval_expires_at: Option<Timestamp>,
+}
+
+impl DecisionProposed {
+    fn check_stop(&self) -> Result<(), Violation> {
+        let Self { entry_price: entry, stop_price: stop, stop_distance: distance, side, .. } = self;
+        let on_loss_side = match side {
+            Side::Long => stop < entry,
+            Side::Short => stop > entry,
+        };
+        check(on_loss_side, || format!("stop {stop} is not on the loss side of a {side} entry at {entry}"))?;
+        check(entry.distance(*stop)? == distance.get(), || {
+            format!("{distance} is not the distance from {entry} to {stop}")
+        })?;
+        check(StopBounds::default().admit(*entry, *distance)?, || {
+            format!("a stop {distance} from {entry} is nearer than 0.1 % or beyond 10 %")
+        })?;
+        check(!self.quantity.is_zero(), || "a decision to trade nothing".to_owned())
+    }
+}
+
+impl EventBody for DecisionProposed {
+    const TYPE: &'static str = "DECISION_PROPOSED";
+
+    fn stream(&self) -> StreamName {
+        StreamName::Position(self.position_id)
+    }
+
+    fn touches(&self, entities: &Entities) -> Vec<EntityKey> {
+        entities.position_keys(self.position_id)
+    }
+
+    fn apply(&self, ctx: &EventContext, entities: &mut Entities) -> Result<(), Violation> {
+        let mut position = entities.existing_position(self.position_id)?.clone();
+        if position.state != PositionState::Armed {
+            return Err(WrongState { state: position.state, event: "decide to enter" }.into());
+        }
+        position.must_be(&self.symbol, self.side)?;
+        self.check_stop()?;
+        position.technical_stop_price = Some(self.stop_price);
+        position.technical_stop_distance = Some(self.stop_distance);
+        position.entry_signal_id = Some(self.signal_id);
+        entities.replace_position(position, ctx)
+    }
+}

@@ -1,0 +1,287 @@
+//! Events: what happened, each type in one file with its name, revision, fields, upcast and effect.
+//!
+//! A new type is its file, its line in the list below and its frozen sample in `samples/`; the list
+//! generates the rest.
+
+mod stream;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::entities::{Entities, EntityKey, Meta};
+use crate::{Overflow, Timestamp, WrongState};
+
+pub use stream::{InvalidStreamName, StreamName};
+
+/// When and where an event stands; everything that a fold may know besides the event and the entities.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventContext {
+    /// When it happened.
+    pub occurred_at: Timestamp,
+    /// When it was appended.
+    pub ingested_at: Timestamp,
+    /// Its id.
+    pub event_id: String,
+    /// Its place in the log.
+    pub log_seq: i64,
+}
+
+impl EventContext {
+    /// The meta of an entity that the event creates.
+    pub(crate) fn meta(&self) -> Meta {
+        Meta {
+            last_event_id: self.event_id.clone(),
+            last_log_seq: self.log_seq,
+            created_at: self.occurred_at,
+            updated_at: self.occurred_at,
+        }
+    }
+}
+
+/// Why stored bytes are not an event of ours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// No event type has this name.
+    #[error("unknown event type `{0}`")]
+    UnknownType(String),
+    /// A newer program wrote it.
+    #[error("{event_type} revision {revision} is newer than the known {known}")]
+    NewerRevision {
+        /// The type.
+        event_type: &'static str,
+        /// Its revision.
+        revision: i64,
+        /// The newest revision that this program knows.
+        known: i64,
+    },
+    /// The payload does not have the fields of its type.
+    #[error("payload of {event_type}: {reason}")]
+    BadPayload {
+        /// The type.
+        event_type: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Why an event cannot follow from what the entities say: the decision that it records is refused.
+///
+/// A fact of the venue never answers one: it is kept, and puts its position into error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// The position's state does not permit it.
+    #[error(transparent)]
+    WrongState(#[from] WrongState),
+    /// It names something that does not exist.
+    #[error("no such {kind}: {id}")]
+    Missing {
+        /// What is missing.
+        kind: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// It breaks a rule of its type.
+    #[error("{0}")]
+    Broken(String),
+    /// A sum left the range of decimals.
+    #[error(transparent)]
+    Overflow(#[from] Overflow),
+}
+
+impl Violation {
+    pub(crate) fn missing(kind: &'static str, id: impl ToString) -> Self {
+        Self::Missing { kind, id: id.to_string() }
+    }
+}
+
+/// Refuses what does not hold.
+pub(crate) fn check(holds: bool, broken: impl FnOnce() -> String) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation::Broken(broken())) }
+}
+
+/// What an event type says about itself.
+///
+/// # Contract
+/// `apply` is a pure fold: it depends on nothing but its arguments, and touches only keys that `touches`
+/// names once all of them are loaded.
+pub trait EventBody: Serialize + DeserializeOwned {
+    /// Its name on disk.
+    const TYPE: &'static str;
+    /// The revision of its payload; grows when a field changes its meaning or becomes mandatory.
+    const REVISION: i64 = 1;
+
+    /// The stream that it belongs to.
+    fn stream(&self) -> StreamName;
+
+    /// What makes it unique besides its command, if anything does.
+    fn natural_key(&self) -> Option<String> {
+        None
+    }
+
+    /// The payload that tells a repeat from a contradiction, where that is not the whole payload.
+    fn fingerprint_payload(&self) -> Option<Value> {
+        None
+    }
+
+    /// The payload of an older revision as the current one has it.
+    ///
+    /// # Errors
+    /// In words, when the old payload cannot be read.
+    fn upcast(from_revision: i64, _payload: Value) -> Result<Value, String> {
+        Err(format!("revision {from_revision} never existed"))
+    }
+
+    /// The entities that the fold needs, as far as the loaded ones tell; asked again until all are loaded.
+    fn touches(&self, _entities: &Entities) -> Vec<EntityKey> {
+        Vec::new()
+    }
+
+    /// Changes the entities.
+    ///
+    /// # Errors
+    /// The decision is refused; the entities are left in an undefined state and must be dropped.
+    fn apply(&self, _ctx: &EventContext, _entities: &mut Entities) -> Result<(), Violation> {
+        Ok(())
+    }
+}
+
+fn decode<E: EventBody + Into<Event>>(revision: i64, payload: Value) -> Result<Event, DecodeError> {
+    if revision > E::REVISION {
+        return Err(DecodeError::NewerRevision { event_type: E::TYPE, revision, known: E::REVISION });
+    }
+    let bad = |reason| DecodeError::BadPayload { event_type: E::TYPE, reason };
+    let payload =
+        if revision == E::REVISION { payload } else { E::upcast(revision, payload).map_err(bad)? };
+    serde_json::from_value::<E>(payload).map(Into::into).map_err(|e| bad(e.to_string()))
+}
+
+/// An absent field is left out, never written as null.
+fn encode<E: EventBody>(event: &E) -> Value {
+    let mut payload = serde_json::to_value(event).expect("payloads have text keys and no floats");
+    if let Value::Object(members) = &mut payload {
+        members.retain(|_, value| !value.is_null());
+    }
+    payload
+}
+
+macro_rules! events {
+    ($($module:ident::$name:ident,)+) => {
+        $(mod $module;)+
+        $(pub use $module::$name;)+
+
+        /// One event of any type.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum Event {
+            $(#[doc = concat!("See [`", stringify!($name), "`].")] $name($name),)+
+        }
+
+        impl Event {
+            /// Every type's name on disk with its current revision.
+            pub const TYPES: &[(&'static str, i64)] = &[$(($name::TYPE, $name::REVISION)),+];
+
+            /// Reads an event; older revisions are brought up to date.
+            ///
+            /// # Errors
+            /// The type is unknown, the revision is newer, or the payload lacks something.
+            pub fn decode(event_type: &str, revision: i64, payload: Value) -> Result<Self, DecodeError> {
+                match event_type {
+                    $($name::TYPE => decode::<$name>(revision, payload),)+
+                    _ => Err(DecodeError::UnknownType(event_type.to_owned())),
+                }
+            }
+
+            /// The name of its type on disk.
+            pub const fn event_type(&self) -> &'static str {
+                match self { $(Self::$name(_) => $name::TYPE,)+ }
+            }
+
+            /// The revision that its payload is written in.
+            pub const fn revision(&self) -> i64 {
+                match self { $(Self::$name(_) => $name::REVISION,)+ }
+            }
+
+            /// Its payload: decimals as text, instants as text, absent fields left out.
+            pub fn payload(&self) -> Value {
+                match self { $(Self::$name(event) => encode(event),)+ }
+            }
+
+            /// The stream that it belongs to.
+            pub fn stream(&self) -> StreamName {
+                match self { $(Self::$name(event) => event.stream(),)+ }
+            }
+
+            /// What makes it unique besides its command, if anything does.
+            pub fn natural_key(&self) -> Option<String> {
+                match self { $(Self::$name(event) => event.natural_key(),)+ }
+            }
+
+            /// The payload that tells a repeat from a contradiction, where that is not the whole payload.
+            pub fn fingerprint_payload(&self) -> Option<Value> {
+                match self { $(Self::$name(event) => event.fingerprint_payload(),)+ }
+            }
+
+            /// The entities that the fold needs, as far as the loaded ones tell; ask until all are loaded.
+            pub fn touches(&self, entities: &Entities) -> Vec<EntityKey> {
+                match self { $(Self::$name(event) => event.touches(entities),)+ }
+            }
+
+            /// Changes the entities.
+            ///
+            /// # Errors
+            /// The decision is refused; drop the entities.
+            ///
+            /// # Panics
+            /// When a key that [`Event::touches`] names was not loaded.
+            pub fn apply(&self, ctx: &EventContext, entities: &mut Entities) -> Result<(), Violation> {
+                match self { $(Self::$name(event) => event.apply(ctx, entities),)+ }?;
+                entities.stamp(ctx);
+                Ok(())
+            }
+        }
+
+        $(impl From<$name> for Event {
+            fn from(event: $name) -> Self {
+                Self::$name(event)
+            }
+        })+
+    };
+}
+
+events! {
+    order_submitted::OrderSubmitted,
+    order_acked::OrderAcked,
+    fill_received::FillReceived,
+    order_rejected::OrderRejected,
+    order_canceled::OrderCanceled,
+    position_opened::PositionOpened,
+    position_closed::PositionClosed,
+    position_armed::PositionArmed,
+    position_disarmed::PositionDisarmed,
+    trailing_stop_updated::TrailingStopUpdated,
+    exit_triggered::ExitTriggered,
+    position_error::PositionError,
+    decision_proposed::DecisionProposed,
+    intent_created::IntentCreated,
+    intent_completed::IntentCompleted,
+    risk_check_passed::RiskCheckPassed,
+    risk_check_failed::RiskCheckFailed,
+    risk_limit_exceeded::RiskLimitExceeded,
+    balance_sampled::BalanceSampled,
+    strategy_created::StrategyCreated,
+    strategy_enabled::StrategyEnabled,
+    detector_started::DetectorStarted,
+    signal_detected::SignalDetected,
+    technical_stop_analyzed::TechnicalStopAnalyzed,
+    signal_rejected::SignalRejected,
+    detector_stopped::DetectorStopped,
+    market_data_gap_detected::MarketDataGapDetected,
+    daemon_started::DaemonStarted,
+    daemon_stopped::DaemonStopped,
+    operator_alert_raised::OperatorAlertRaised,
+    tenant_registered::TenantRegistered,
+    account_linked::AccountLinked,
+}
+
+pub use risk_check_failed::FailedCheck;
+pub use technical_stop_analyzed::SkippedLevel;
