@@ -4,7 +4,6 @@ use std::error::Error;
 use std::{fmt, io};
 
 /// Why a private server could not be started.
-#[derive(Debug)]
 pub enum ServerError {
     /// There are no server binaries of a supported version, and installing them failed or is not possible.
     Missing {
@@ -52,6 +51,16 @@ impl fmt::Display for ServerError {
                 write!(f, "{step} of the private PostgreSQL server: {status}; the end of its log:\n{log}")
             }
             Self::Io { step, .. } => write!(f, "{step} for the private PostgreSQL server"),
+        }
+    }
+}
+
+/// A test that returns this error shows it with `Debug`, and then too it should say what to do.
+impl fmt::Debug for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.source() {
+            Some(source) => write!(f, "{self}: {source}"),
+            None => write!(f, "{self}"),
         }
     }
 }
