@@ -4,9 +4,11 @@
 //! it fills. What to trade, and how much, is decided elsewhere. No clock is read: a recorded feed brings
 //! its own.
 
+pub mod exchange;
 pub mod feed;
 mod file_error;
 mod market_data;
+pub mod paper;
 pub mod plan;
 
 pub use file_error::{FeedError, FileError, PlanError};

@@ -1,0 +1,17 @@
+//! The paper exchange: a futures-like venue that fills market orders from a feed's ticks.
+//!
+//! [`PaperState`] is the venue's book: a pure fold over its own events. It fills at the price that the
+//! market has `latency` after an order was accepted, worse by `slippage`, and takes at most a part of each
+//! tick's volume. It never knows what the trader believes; it can only be asked.
+
+mod event;
+mod order;
+mod position;
+mod rules;
+mod state;
+
+pub use event::{InvalidPaperEvent, PaperEvent};
+pub use order::PaperOrder;
+pub use position::PaperPosition;
+pub use rules::{PaperRefusal, PaperRules};
+pub use state::{PaperFault, PaperState, PlaceDecision};
