@@ -1,4 +1,5 @@
 //! Every event type has a frozen sample of each of its revisions, and reads and writes it unchanged.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,7 +42,9 @@ fn every_revision_of_every_type_has_a_sample_that_still_reads() {
 
 #[test]
 fn no_sample_lies_about_for_a_type_that_is_not_listed() {
-    let known = |name: &str| Event::TYPES.iter().any(|(t, _)| name.strip_prefix(t).is_some_and(|r| r.starts_with(".v")));
+    let known = |name: &str| {
+        Event::TYPES.iter().any(|(t, _)| name.strip_prefix(t).is_some_and(|r| r.starts_with(".v")))
+    };
     for entry in fs::read_dir(folder()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(known(&name), "{name}: no such event type in the list");
@@ -55,7 +58,10 @@ fn unknown_fields_are_tolerated_and_a_missing_one_is_not() {
     disarmed["payload"]["mood"] = json!("calm");
     assert_eq!(decode(&disarmed).unwrap(), known);
     disarmed["payload"].as_object_mut().unwrap().remove("reason");
-    assert!(matches!(decode(&disarmed), Err(DecodeError::BadPayload { event_type: "POSITION_DISARMED", .. })));
+    assert!(matches!(
+        decode(&disarmed),
+        Err(DecodeError::BadPayload { event_type: "POSITION_DISARMED", .. })
+    ));
 }
 
 #[test]

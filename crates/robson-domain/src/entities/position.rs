@@ -175,8 +175,9 @@ impl Position {
         let fee = match entry_order.map(|order| (order, order.average_fill_price)) {
             Some((order, Some(price))) if !order.filled_quantity.is_zero() => {
                 let paid_on = value_of(order.filled_quantity, price)?;
-                let rate = quotient(order.total_fee_quote.get(), paid_on.get())?;
-                money(product(value_of(self.current_quantity, stop)?.get(), rate)?)?
+                let paid =
+                    product(value_of(self.current_quantity, stop)?.get(), order.total_fee_quote.get())?;
+                money(quotient(paid, paid_on.get())?)?
             }
             _ => Money::ZERO,
         };

@@ -141,6 +141,7 @@ impl FillReceived {
         }
         position.total_fees = position.total_fees.plus(self.fee_quote)?;
         let (realized, excess) = if is_entry {
+            position.entry_order_id.get_or_insert(order.order_id);
             position.enter(self.fill_price, self.fill_quantity, self.taken_as_fee(), self.filled_at)?;
             (Money::ZERO, Quantity::ZERO)
         } else {
