@@ -1,0 +1,178 @@
+//! Events, dedupe keys and streams as rows, and back.
+
+use robson_eventlog::{
+    Actor, ChainHash, Checkpoint, DedupeEntry, DedupeHit, EventId, Fingerprint, RecordedEvent, Row,
+    StoreError, StreamMove, StreamVersion, TenantId, Trace, Value,
+};
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+fn optional<T>(value: Option<T>, wrap: impl FnOnce(T) -> Value) -> Value {
+    value.map_or(Value::Null, wrap)
+}
+
+pub(crate) fn event_row(event: &RecordedEvent) -> Row {
+    Row(vec![
+        Value::Integer(event.log_seq),
+        Value::Text(event.event_id.to_string()),
+        text(event.stream.as_str()),
+        Value::Integer(event.seq),
+        text(event.event_type.as_str()),
+        Value::Integer(event.schema_version),
+        Value::Json(event.payload.clone()),
+        Value::Timestamp(event.occurred_at),
+        Value::Timestamp(event.ingested_at),
+        text(event.idempotency_key.as_str()),
+        optional(event.trace.trace_id, Value::Uuid),
+        optional(event.trace.causation_id, |id| Value::Text(id.to_string())),
+        optional(event.trace.command_id, Value::Uuid),
+        optional(event.trace.workflow_id, Value::Uuid),
+        text(event.actor.actor_type.as_str()),
+        optional(event.actor.id.clone(), Value::Text),
+        Value::Bytes(event.prev_hash.0.to_vec()),
+        Value::Bytes(event.hash.0.to_vec()),
+    ])
+}
+
+pub(crate) fn event_of(tenant: TenantId, row: Row) -> Result<RecordedEvent, StoreError> {
+    let mut read = Reader::new("event_log", row);
+    Ok(RecordedEvent {
+        log_seq: read.integer()?,
+        event_id: read.parsed()?,
+        tenant,
+        stream: read.parsed()?,
+        seq: read.integer()?,
+        event_type: read.parsed()?,
+        schema_version: read.integer()?,
+        payload: match read.next() {
+            Value::Json(payload) => payload,
+            other => return Err(read.misfit(&other)),
+        },
+        occurred_at: read.timestamp()?,
+        ingested_at: read.timestamp()?,
+        idempotency_key: Fingerprint::from_stored(read.text()?),
+        trace: Trace {
+            trace_id: read.uuid()?,
+            causation_id: read.parsed_optional()?,
+            command_id: read.uuid()?,
+            workflow_id: read.uuid()?,
+        },
+        actor: Actor { actor_type: read.parsed()?, id: read.text_optional()? },
+        prev_hash: read.hash()?,
+        hash: read.hash()?,
+    })
+}
+
+pub(crate) fn dedupe_row(entry: &DedupeEntry) -> Row {
+    Row(vec![
+        text(entry.key.as_str()),
+        text(entry.fingerprint.as_str()),
+        optional(entry.event, |(id, _)| Value::Text(id.to_string())),
+        optional(entry.event, |(_, log_seq)| Value::Integer(log_seq)),
+    ])
+}
+
+pub(crate) fn dedupe_hit(row: Row) -> Result<DedupeHit, StoreError> {
+    let mut read = Reader::new("event_idempotency", row);
+    let key = read.parsed()?;
+    let fingerprint = Fingerprint::from_stored(read.text()?);
+    let event_id: Option<EventId> = read.parsed_optional()?;
+    let event = match (event_id, read.next()) {
+        (Some(id), Value::Integer(log_seq)) => Some((id, log_seq)),
+        _ => None,
+    };
+    Ok(DedupeHit { key, fingerprint, event })
+}
+
+pub(crate) fn new_stream_row(moved: &StreamMove) -> Row {
+    Row(vec![text(moved.stream.as_str()), Value::Integer(moved.last_seq)])
+}
+
+pub(crate) fn stream_version(row: Row) -> Result<StreamVersion, StoreError> {
+    let mut read = Reader::new("stream_state", row);
+    Ok(StreamVersion { stream: read.parsed()?, last_seq: read.integer()? })
+}
+
+pub(crate) fn checkpoint(row: Row) -> Result<Checkpoint, StoreError> {
+    let mut read = Reader::new("projection_checkpoints", row);
+    read.text()?;
+    Ok(Checkpoint { log_seq: read.integer()?, generation: read.integer()? })
+}
+
+/// Reads a row's values one after the other; what does not fit is `Broken`, since the table's types forbid it.
+struct Reader {
+    table: &'static str,
+    values: std::vec::IntoIter<Value>,
+}
+
+impl Reader {
+    fn new(table: &'static str, row: Row) -> Self {
+        Self { table, values: row.0.into_iter() }
+    }
+
+    fn next(&mut self) -> Value {
+        self.values.next().unwrap_or(Value::Null)
+    }
+
+    fn misfit(&self, value: &Value) -> StoreError {
+        StoreError::Broken(format!("{} holds {value:?} in the wrong place", self.table))
+    }
+
+    fn integer(&mut self) -> Result<i64, StoreError> {
+        match self.next() {
+            Value::Integer(integer) => Ok(integer),
+            other => Err(self.misfit(&other)),
+        }
+    }
+
+    fn text(&mut self) -> Result<String, StoreError> {
+        match self.next() {
+            Value::Text(text) => Ok(text),
+            other => Err(self.misfit(&other)),
+        }
+    }
+
+    fn text_optional(&mut self) -> Result<Option<String>, StoreError> {
+        match self.next() {
+            Value::Null => Ok(None),
+            Value::Text(text) => Ok(Some(text)),
+            other => Err(self.misfit(&other)),
+        }
+    }
+
+    fn parsed<T: std::str::FromStr>(&mut self) -> Result<T, StoreError> {
+        let text = self.text()?;
+        text.parse().map_err(|_| self.misfit(&Value::Text(text)))
+    }
+
+    fn parsed_optional<T: std::str::FromStr>(&mut self) -> Result<Option<T>, StoreError> {
+        let text = self.text_optional()?;
+        text.map(|text| text.parse().map_err(|_| self.misfit(&Value::Text(text)))).transpose()
+    }
+
+    fn timestamp(&mut self) -> Result<robson_eventlog::Timestamp, StoreError> {
+        match self.next() {
+            Value::Timestamp(at) => Ok(at),
+            other => Err(self.misfit(&other)),
+        }
+    }
+
+    fn uuid(&mut self) -> Result<Option<uuid::Uuid>, StoreError> {
+        match self.next() {
+            Value::Null => Ok(None),
+            Value::Uuid(id) => Ok(Some(id)),
+            other => Err(self.misfit(&other)),
+        }
+    }
+
+    fn hash(&mut self) -> Result<ChainHash, StoreError> {
+        match self.next() {
+            Value::Bytes(bytes) => {
+                ChainHash::from_slice(&bytes).ok_or_else(|| self.misfit(&Value::Bytes(bytes)))
+            }
+            other => Err(self.misfit(&other)),
+        }
+    }
+}

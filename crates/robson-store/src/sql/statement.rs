@@ -1,0 +1,370 @@
+//! The statement writer: the one place that builds SQL text. It knows tables as values and two dialects;
+//! names come from `&'static` tables only, everything else is a parameter.
+
+use std::fmt::Write as _;
+
+use robson_eventlog::{Column, ColumnKind, Direction, EventQuery, Row, RowQuery, Table, TenantId, Value};
+
+use super::tables::EVENT_LOG;
+
+/// Which SQL is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+/// A parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Arg {
+    /// One value; the kind types a NULL.
+    One(ColumnKind, Value),
+    /// A column of values, as an array (Postgres only).
+    Many(ColumnKind, Vec<Value>),
+}
+
+/// A statement and its parameters, `$1` first.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Statement {
+    pub(crate) sql: String,
+    pub(crate) args: Vec<Arg>,
+}
+
+impl Statement {
+    fn new(sql: &str) -> Self {
+        Self { sql: sql.to_owned(), args: Vec::new() }
+    }
+
+    /// Adds a parameter and answers its name.
+    fn arg(&mut self, kind: ColumnKind, value: Value) -> String {
+        self.args.push(Arg::One(kind, value));
+        format!("${}", self.args.len())
+    }
+
+    fn push(&mut self, sql: &str) {
+        self.sql.push_str(sql);
+    }
+}
+
+/// What happens when a key is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnConflict {
+    /// Nothing; the count of affected rows tells.
+    Keep,
+    /// The new row takes its place.
+    Replace,
+}
+
+fn names(columns: &[Column]) -> String {
+    columns.iter().map(|column| column.name).collect::<Vec<_>>().join(", ")
+}
+
+/// How many rows one SQLite statement writes: a few fixed sizes, so that each is prepared once.
+const VALUES_SIZES: [usize; 4] = [64, 16, 4, 1];
+
+/// The statements that insert rows.
+pub(crate) fn insert(
+    dialect: Dialect,
+    tenant: TenantId,
+    table: &Table,
+    rows: &[Row],
+    on_conflict: OnConflict,
+) -> Vec<Statement> {
+    match dialect {
+        Dialect::Postgres if rows.is_empty() => Vec::new(),
+        Dialect::Postgres => vec![insert_unnest(tenant, table, rows, on_conflict)],
+        Dialect::Sqlite => {
+            let mut statements = Vec::new();
+            let mut rest = rows;
+            while let Some(size) = VALUES_SIZES.iter().copied().find(|size| *size <= rest.len()) {
+                let (chunk, after) = rest.split_at(size);
+                statements.push(insert_values(tenant, table, chunk, on_conflict));
+                rest = after;
+            }
+            statements
+        }
+    }
+}
+
+fn insert_values(tenant: TenantId, table: &Table, rows: &[Row], on_conflict: OnConflict) -> Statement {
+    let head = format!("INSERT INTO {} (tenant_id, {}) VALUES ", table.name, names(table.columns));
+    let mut statement = Statement::new(&head);
+    let tenant = statement.arg(ColumnKind::Uuid, Value::Uuid(tenant.0));
+    for (index, row) in rows.iter().enumerate() {
+        statement.push(if index == 0 { "(" } else { ", (" });
+        statement.push(&tenant);
+        for (column, value) in table.columns.iter().zip(&row.0) {
+            let name = statement.arg(column.kind, value.clone());
+            let _ = write!(statement.sql, ", {name}");
+        }
+        statement.push(")");
+    }
+    push_on_conflict(&mut statement, table, on_conflict);
+    statement
+}
+
+fn insert_unnest(tenant: TenantId, table: &Table, rows: &[Row], on_conflict: OnConflict) -> Statement {
+    let columns = names(table.columns);
+    let mut statement = Statement::new(&format!("INSERT INTO {} (tenant_id, {columns}) SELECT ", table.name));
+    let tenant = statement.arg(ColumnKind::Uuid, Value::Uuid(tenant.0));
+    let _ = write!(statement.sql, "{tenant}");
+    for column in table.columns {
+        // JSON travels as text: an array of jsonb cannot tell NULL from null.
+        let cast = if column.kind == ColumnKind::Json { "::jsonb" } else { "" };
+        let _ = write!(statement.sql, ", n.{}{cast}", column.name);
+    }
+    statement.push(" FROM ");
+    push_unnest(&mut statement, table.columns, rows.iter().map(|row| row.0.as_slice()));
+    let _ = write!(statement.sql, " WITH ORDINALITY AS n ({columns}, place) ORDER BY n.place");
+    push_on_conflict(&mut statement, table, on_conflict);
+    statement
+}
+
+fn push_unnest<'a>(
+    statement: &mut Statement,
+    columns: &[Column],
+    rows: impl Iterator<Item = &'a [Value]> + Clone,
+) {
+    statement.push("unnest(");
+    for (index, column) in columns.iter().enumerate() {
+        let values = rows.clone().map(|row| row.get(index).cloned().unwrap_or(Value::Null)).collect();
+        statement.args.push(Arg::Many(column.kind, values));
+        let comma = if index == 0 { "" } else { ", " };
+        let _ = write!(statement.sql, "{comma}${}::{}[]", statement.args.len(), array_type(column.kind));
+    }
+    statement.push(")");
+}
+
+const fn array_type(kind: ColumnKind) -> &'static str {
+    match kind {
+        ColumnKind::Text | ColumnKind::Json => "text",
+        ColumnKind::Uuid => "uuid",
+        ColumnKind::Integer => "bigint",
+        ColumnKind::Decimal => "numeric",
+        ColumnKind::Timestamp => "timestamptz",
+        ColumnKind::Boolean => "boolean",
+        ColumnKind::Bytes => "bytea",
+    }
+}
+
+fn push_on_conflict(statement: &mut Statement, table: &Table, on_conflict: OnConflict) {
+    // The log's uniqueness lives in the tables around it.
+    if table.name == EVENT_LOG.name {
+        return;
+    }
+    let key = names(table.key());
+    let others: Vec<&Column> = table.columns.iter().skip(table.key_columns).collect();
+    match on_conflict {
+        OnConflict::Replace if !others.is_empty() => {
+            let _ = write!(statement.sql, " ON CONFLICT (tenant_id, {key}) DO UPDATE SET ");
+            for (index, column) in others.iter().enumerate() {
+                let comma = if index == 0 { "" } else { ", " };
+                let _ = write!(statement.sql, "{comma}{0} = excluded.{0}", column.name);
+            }
+        }
+        OnConflict::Keep | OnConflict::Replace => {
+            let _ = write!(statement.sql, " ON CONFLICT (tenant_id, {key}) DO NOTHING");
+        }
+    }
+}
+
+/// The statement that makes a table as its columns say; migrations make the real ones.
+pub(crate) fn create_table(dialect: Dialect, table: &Table) -> Statement {
+    let mut statement = Statement::new("");
+    let uuid = column_type(dialect, ColumnKind::Uuid);
+    let _ = write!(statement.sql, "CREATE TABLE IF NOT EXISTS {} (tenant_id {uuid} NOT NULL", table.name);
+    for column in table.columns {
+        let not_null = if column.nullable { "" } else { " NOT NULL" };
+        let _ = write!(statement.sql, ", {} {}{not_null}", column.name, column_type(dialect, column.kind));
+    }
+    let strict = if dialect == Dialect::Sqlite { " STRICT" } else { "" };
+    let _ = write!(statement.sql, ", PRIMARY KEY (tenant_id, {})){strict}", names(table.key()));
+    statement
+}
+
+const fn column_type(dialect: Dialect, kind: ColumnKind) -> &'static str {
+    match (dialect, kind) {
+        (Dialect::Sqlite, ColumnKind::Integer | ColumnKind::Boolean) => "INTEGER",
+        (Dialect::Sqlite, ColumnKind::Bytes) => "BLOB",
+        (Dialect::Sqlite, _) => "TEXT",
+        (Dialect::Postgres, ColumnKind::Text) => "text COLLATE \"C\"",
+        (Dialect::Postgres, ColumnKind::Json) => "jsonb",
+        (Dialect::Postgres, kind) => array_type(kind),
+    }
+}
+
+/// How many keys one SQLite statement asks for.
+const KEYS_MAX: usize = 500;
+
+/// The statements that read rows, together in the order of their keys.
+pub(crate) fn select(dialect: Dialect, tenant: TenantId, table: &Table, query: &RowQuery) -> Vec<Statement> {
+    if query.keys.is_empty() {
+        return vec![select_some(dialect, tenant, table, query, &[])];
+    }
+    let mut keys = query.keys.clone();
+    keys.sort_unstable();
+    keys.dedup();
+    let chunk = if dialect == Dialect::Postgres { keys.len() } else { KEYS_MAX };
+    keys.chunks(chunk).map(|keys| select_some(dialect, tenant, table, query, keys)).collect()
+}
+
+fn select_some(
+    dialect: Dialect,
+    tenant: TenantId,
+    table: &Table,
+    query: &RowQuery,
+    keys: &[Vec<Value>],
+) -> Statement {
+    let columns = names(table.columns);
+    let key = names(table.key());
+    let mut statement = Statement::new(&format!("SELECT {columns} FROM {} WHERE tenant_id = ", table.name));
+    let tenant = statement.arg(ColumnKind::Uuid, Value::Uuid(tenant.0));
+    statement.push(&tenant);
+    if !keys.is_empty() {
+        let _ = write!(statement.sql, " AND ({key}) IN (");
+        if dialect == Dialect::Postgres {
+            statement.push("SELECT * FROM ");
+            push_unnest(&mut statement, table.key(), keys.iter().map(Vec::as_slice));
+        } else {
+            statement.push("VALUES ");
+            for (index, key) in keys.iter().enumerate() {
+                statement.push(if index == 0 { "" } else { ", " });
+                push_tuple(&mut statement, table.key(), key);
+            }
+        }
+        statement.push(")");
+    }
+    for (name, value) in &query.filters {
+        let column = table.columns.iter().find(|column| column.name == *name);
+        let kind = column.map_or(ColumnKind::Text, |column| column.kind);
+        if *value == Value::Null {
+            let _ = write!(statement.sql, " AND {name} IS NULL");
+        } else {
+            let arg = statement.arg(kind, value.clone());
+            let _ = write!(statement.sql, " AND {name} = {arg}");
+        }
+    }
+    if let Some(after) = &query.after {
+        let _ = write!(statement.sql, " AND ({key}) > ");
+        push_tuple(&mut statement, table.key(), after);
+    }
+    let _ = write!(statement.sql, " ORDER BY {key}");
+    if let Some(limit) = query.limit {
+        push_limit(&mut statement, limit);
+    }
+    statement
+}
+
+fn push_tuple(statement: &mut Statement, columns: &[Column], values: &[Value]) {
+    statement.push("(");
+    for (index, (column, value)) in columns.iter().zip(values).enumerate() {
+        let arg = statement.arg(column.kind, value.clone());
+        let comma = if index == 0 { "" } else { ", " };
+        let _ = write!(statement.sql, "{comma}{arg}");
+    }
+    statement.push(")");
+}
+
+fn push_limit(statement: &mut Statement, limit: usize) {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let arg = statement.arg(ColumnKind::Integer, Value::Integer(limit));
+    let _ = write!(statement.sql, " LIMIT {arg}");
+}
+
+/// Reads events, the head and the stream's version in one snapshot. The first column is the head, the
+/// second the stream's version; the event's columns are NULL where there is none.
+pub(crate) fn select_events(dialect: Dialect, query: &EventQuery) -> Statement {
+    let mut statement = Statement::new("SELECT h.log_seq AS head, ");
+    let tenant = statement.arg(ColumnKind::Uuid, Value::Uuid(query.tenant.0));
+    match &query.stream {
+        Some(stream) => {
+            let stream = statement.arg(ColumnKind::Text, Value::Text(stream.to_string()));
+            let _ = write!(
+                statement.sql,
+                "(SELECT s.last_seq FROM stream_state AS s WHERE s.tenant_id = {tenant} AND s.stream_key = {stream})"
+            );
+        }
+        None if dialect == Dialect::Postgres => statement.push("NULL::bigint"),
+        None => statement.push("NULL"),
+    }
+    statement.push(" AS version");
+    for column in EVENT_LOG.columns {
+        let _ = write!(statement.sql, ", e.{}", column.name);
+    }
+    let _ = write!(
+        statement.sql,
+        " FROM log_head AS h LEFT JOIN (SELECT {} FROM event_log WHERE tenant_id = {tenant}",
+        names(EVENT_LOG.columns)
+    );
+    push_conditions(&mut statement, dialect, query);
+    let order = match query.direction {
+        Direction::Forward => "ASC",
+        Direction::Backward => "DESC",
+    };
+    let _ = write!(statement.sql, " ORDER BY log_seq {order}");
+    push_limit(&mut statement, query.limit);
+    let _ = write!(statement.sql, ") AS e ON TRUE WHERE h.tenant_id = {tenant} ORDER BY e.log_seq {order}");
+    statement
+}
+
+fn push_conditions(statement: &mut Statement, dialect: Dialect, query: &EventQuery) {
+    let mut also = |condition: &str, kind: ColumnKind, value: Value| {
+        let arg = statement.arg(kind, value);
+        let _ = write!(statement.sql, " AND {}", condition.replace('?', &arg));
+    };
+    let text = |text: &str| Value::Text(text.to_owned());
+    if query.after > 0 {
+        also("log_seq > ?", ColumnKind::Integer, Value::Integer(query.after));
+    }
+    if query.up_to < i64::MAX {
+        also("log_seq <= ?", ColumnKind::Integer, Value::Integer(query.up_to));
+    }
+    if let Some(stream) = &query.stream {
+        also("stream_key = ?", ColumnKind::Text, text(stream.as_str()));
+    }
+    if let Some(prefix) = query.stream_prefix.as_deref().filter(|prefix| !prefix.is_empty()) {
+        also("stream_key >= ?", ColumnKind::Text, text(prefix));
+        let literal = match dialect {
+            Dialect::Sqlite => "substr(stream_key, 1, length(?)) = ?",
+            Dialect::Postgres => "starts_with(stream_key, ?)",
+        };
+        also(literal, ColumnKind::Text, text(prefix));
+    }
+    if let Some(id) = query.trace_id {
+        also("trace_id = ?", ColumnKind::Uuid, Value::Uuid(id));
+    }
+    if let Some(id) = query.causation_id {
+        also("causation_id = ?", ColumnKind::Text, Value::Text(id.to_string()));
+    }
+    if let Some(id) = query.command_id {
+        also("command_id = ?", ColumnKind::Uuid, Value::Uuid(id));
+    }
+    if let Some(id) = query.workflow_id {
+        also("workflow_id = ?", ColumnKind::Uuid, Value::Uuid(id));
+    }
+    if let Some(from) = query.occurred_from {
+        also("occurred_at >= ?", ColumnKind::Timestamp, Value::Timestamp(from));
+    }
+    if let Some(before) = query.occurred_before {
+        also("occurred_at < ?", ColumnKind::Timestamp, Value::Timestamp(before));
+    }
+    if let Some(id) = &query.entity_id {
+        let named = match dialect {
+            Dialect::Sqlite => {
+                "(substr(stream_key, -length(?) - 1) = ':' || ? OR (json_type(payload) = 'object' AND EXISTS \
+                 (SELECT 1 FROM json_each(payload) AS field WHERE field.type = 'text' AND field.value = ?)))"
+            }
+            Dialect::Postgres => {
+                "(right(stream_key, length(?) + 1) = ':' || ? OR (jsonb_typeof(payload) = 'object' AND EXISTS \
+                 (SELECT 1 FROM jsonb_each(CASE WHEN jsonb_typeof(payload) = 'object' THEN payload ELSE '{}' END) \
+                 AS field WHERE field.value = to_jsonb(?::text))))"
+            }
+        };
+        also(named, ColumnKind::Text, text(id));
+    }
+    if !query.event_types.is_empty() {
+        let types = query.event_types.iter().map(|event_type| text(event_type.as_str()));
+        let args: Vec<String> = types.map(|value| statement.arg(ColumnKind::Text, value)).collect();
+        let _ = write!(statement.sql, " AND event_type IN ({})", args.join(", "));
+    }
+}

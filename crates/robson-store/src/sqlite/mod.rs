@@ -1,0 +1,441 @@
+//! SQLite: one file, one writing process, one writer connection with `BEGIN IMMEDIATE`, read-only readers.
+//!
+//! Decides nothing: it binds, runs and reads SQL.
+
+mod connect;
+mod value;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use robson_eventlog::snapshot::SNAPSHOTS;
+use robson_eventlog::{
+    AcquireError, Batch, ChainHash, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery, Head, Lease,
+    Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion, Table, TenantId,
+    Value, WriterId,
+};
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::{Connection as _, Row as _};
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::open::{Access, OpenError};
+use crate::sql::events;
+use crate::sql::migrate::MigrationReport;
+use crate::sql::statement::{self, Dialect, OnConflict, Statement};
+use crate::sql::tables::{EVENT_IDEMPOTENCY, EVENT_LOG, PROJECTION_CHECKPOINTS, STREAM_STATE};
+
+/// A SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    writer: Mutex<Option<SqliteConnection>>,
+    readers: SqlitePool,
+    migrations: MigrationReport,
+    /// Held until the store is dropped; `None` in a read-only handle.
+    _lock: Option<Arc<connect::WriteLock>>,
+}
+
+impl SqliteStore {
+    /// Opens a file; for writing, makes and migrates it where needed.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(path: impl AsRef<Path>, access: Access) -> Result<Self, OpenError> {
+        let path = path.as_ref().to_owned();
+        let opened = connect::open(&path, access).await?;
+        Ok(Self {
+            path,
+            writer: Mutex::new(opened.writer),
+            readers: opened.readers,
+            migrations: opened.migrations,
+            _lock: opened.lock,
+        })
+    }
+
+    /// What opening migrated, and the schema's version.
+    pub const fn migrations(&self) -> &MigrationReport {
+        &self.migrations
+    }
+
+    /// The pragmas that durability rests on: name, what it must be, what the writer has.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub async fn pragmas(&self) -> Result<Vec<(&'static str, &'static str, String)>, StoreError> {
+        let mut writer = self.writer().await?;
+        let connection = writer.as_mut().ok_or(StoreError::Closed)?;
+        connect::read_pragmas(connection).await.map_err(|error| read_error(&error))
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes a table that no migration makes, for tests of projections that bring their own.
+    ///
+    /// # Errors
+    /// As the store says.
+    #[doc(hidden)]
+    pub async fn create_table(&self, table: &'static Table) -> Result<(), StoreError> {
+        let mut writer = self.writer().await?;
+        let connection = writer.as_mut().ok_or(StoreError::Closed)?;
+        let statement = statement::create_table(Dialect::Sqlite, table);
+        value::query(statement).execute(connection).await.map(|_| ()).map_err(|error| read_error(&error))
+    }
+
+    /// Runs one statement as any other program could, for tests that tamper.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    #[doc(hidden)]
+    pub async fn execute_foreign(&self, sql: &str) -> Result<u64, sqlx::Error> {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&self.path);
+        let mut connection = SqliteConnection::connect_with(&options).await?;
+        let done = sqlx::query(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut connection).await?;
+        connection.close().await?;
+        Ok(done.rows_affected())
+    }
+
+    async fn writer(&self) -> Result<MutexGuard<'_, Option<SqliteConnection>>, StoreError> {
+        let writer = self.writer.lock().await;
+        if writer.is_none() { Err(StoreError::Closed) } else { Ok(writer) }
+    }
+
+    async fn fetch(&self, statement: Statement) -> Result<Vec<SqliteRow>, StoreError> {
+        value::query(statement).fetch_all(&self.readers).await.map_err(|error| read_error(&error))
+    }
+
+    async fn fetch_rows(
+        &self,
+        tenant: TenantId,
+        table: &'static Table,
+        query: &RowQuery,
+    ) -> Result<Vec<Row>, StoreError> {
+        let mut rows = Vec::new();
+        for statement in statement::select(Dialect::Sqlite, tenant, table, query) {
+            for row in self.fetch(statement).await? {
+                rows.push(value::row(&row, 0, table.columns)?);
+            }
+        }
+        if let Some(limit) = query.limit {
+            rows.truncate(limit);
+        }
+        Ok(rows)
+    }
+
+    async fn commit_batch(&self, batch: &Batch) -> Result<Receipt, CommitError> {
+        let mut writer = self.writer.lock().await;
+        let connection =
+            writer.as_mut().ok_or_else(|| CommitError::Unavailable(Box::new(StoreError::Closed)))?;
+        let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(|error| commit_error(&error))?;
+        write(&mut tx, batch).await?;
+        tx.commit().await.map_err(|error| CommitError::Unavailable(Box::new(error)))?;
+        Ok(Receipt { head: batch.after })
+    }
+}
+
+/// Everything of a batch, in the open transaction.
+async fn write(tx: &mut SqliteConnection, batch: &Batch) -> Result<(), CommitError> {
+    move_head(tx, batch).await?;
+    let tenant = batch.tenant;
+    let dedupe: Vec<Row> = batch.dedupe.iter().map(events::dedupe_row).collect();
+    insert_new(tx, tenant, &EVENT_IDEMPOTENCY, &dedupe).await?;
+    move_streams(tx, batch).await?;
+    let log: Vec<Row> = batch.events.iter().map(events::event_row).collect();
+    insert_new(tx, tenant, &EVENT_LOG, &log).await?;
+    for change in &batch.rows {
+        insert(tx, tenant, change.table, &change.rows, OnConflict::Replace).await?;
+    }
+    let snapshots: Vec<Row> = batch.snapshots.iter().map(Snapshot::to_row).collect();
+    insert(tx, tenant, &SNAPSHOTS, &snapshots, OnConflict::Replace).await?;
+    for moved in &batch.checkpoints {
+        let query = sqlx::query(include_str!("sql/move_checkpoint.sql"))
+            .bind(tenant.0.hyphenated().to_string())
+            .bind(moved.name.clone())
+            .bind(moved.from)
+            .bind(moved.to)
+            .bind(moved.generation);
+        require(query.execute(&mut *tx).await, 1)?;
+    }
+    Ok(())
+}
+
+async fn move_head(tx: &mut SqliteConnection, batch: &Batch) -> Result<(), CommitError> {
+    let tenant = batch.tenant.0.hyphenated().to_string();
+    let query = sqlx::query(include_str!("sql/move_head.sql"))
+        .bind(tenant.clone())
+        .bind(batch.epoch)
+        .bind(batch.before.log_seq)
+        .bind(batch.after.log_seq)
+        .bind(batch.after.chain_hash.0.to_vec())
+        .bind(batch.after.ingested_at.to_string());
+    let moved = query.execute(&mut *tx).await.map_err(|error| commit_error(&error))?;
+    if moved.rows_affected() == 1 {
+        return Ok(());
+    }
+    let epoch = sqlx::query(include_str!("sql/head.sql")).bind(tenant).fetch_optional(tx).await;
+    match epoch.map_err(|error| commit_error(&error))? {
+        Some(row) if row.try_get::<i64, _>(0).ok() == Some(batch.epoch) => Err(CommitError::Stale),
+        _ => Err(CommitError::Fenced),
+    }
+}
+
+async fn move_streams(tx: &mut SqliteConnection, batch: &Batch) -> Result<(), CommitError> {
+    let (old, new): (Vec<_>, Vec<_>) = batch.streams.iter().partition(|moved| moved.expected_seq > 0);
+    let new: Vec<Row> = new.into_iter().filter(|m| m.last_seq > 0).map(events::new_stream_row).collect();
+    insert_new(tx, batch.tenant, &STREAM_STATE, &new).await?;
+    if old.is_empty() {
+        return Ok(());
+    }
+    let moves: Vec<(&str, i64, i64)> =
+        old.iter().map(|moved| (moved.stream.as_str(), moved.expected_seq, moved.last_seq)).collect();
+    let query = sqlx::query(include_str!("sql/advance_streams.sql"))
+        .bind(batch.tenant.0.hyphenated().to_string())
+        .bind(sqlx::types::Json(moves));
+    require(query.execute(tx).await, old.len())
+}
+
+async fn insert_new(
+    tx: &mut SqliteConnection,
+    tenant: TenantId,
+    table: &'static Table,
+    rows: &[Row],
+) -> Result<(), CommitError> {
+    let affected = insert(tx, tenant, table, rows, OnConflict::Keep).await?;
+    // A key that was there means a second writer: whatever the batch was computed from is gone.
+    if affected == rows.len() as u64 { Ok(()) } else { Err(CommitError::Stale) }
+}
+
+async fn insert(
+    tx: &mut SqliteConnection,
+    tenant: TenantId,
+    table: &'static Table,
+    rows: &[Row],
+    on_conflict: OnConflict,
+) -> Result<u64, CommitError> {
+    let mut affected = 0;
+    for statement in statement::insert(Dialect::Sqlite, tenant, table, rows, on_conflict) {
+        let done = value::query(statement).execute(&mut *tx).await.map_err(|error| commit_error(&error))?;
+        affected += done.rows_affected();
+    }
+    Ok(affected)
+}
+
+fn require(
+    done: Result<sqlx::sqlite::SqliteQueryResult, sqlx::Error>,
+    rows: usize,
+) -> Result<(), CommitError> {
+    let affected = done.map_err(|error| commit_error(&error))?.rows_affected();
+    if affected == rows as u64 { Ok(()) } else { Err(CommitError::Stale) }
+}
+
+impl Store for SqliteStore {
+    async fn register(&self, tenant: TenantId) -> Result<(), StoreError> {
+        let mut writer = self.writer().await?;
+        let connection = writer.as_mut().ok_or(StoreError::Closed)?;
+        sqlx::query(include_str!("sql/register.sql"))
+            .bind(tenant.0.hyphenated().to_string())
+            .bind(Head::EMPTY.chain_hash.0.to_vec())
+            .bind(Head::EMPTY.ingested_at.to_string())
+            .execute(connection)
+            .await
+            .map_err(|error| read_error(&error))?;
+        Ok(())
+    }
+
+    async fn tenants(&self) -> Result<Vec<TenantId>, StoreError> {
+        let rows = sqlx::query(include_str!("sql/tenants.sql")).fetch_all(&self.readers).await;
+        let rows = rows.map_err(|error| read_error(&error))?;
+        rows.iter()
+            .map(|row| row.try_get::<String, _>(0).map_err(|error| read_error(&error)))
+            .map(|text| text?.parse().map_err(|_| StoreError::Broken("a tenant's id is no UUID".to_owned())))
+            .collect()
+    }
+
+    /// The file lock proves that no other process writes, so a lease is never waited for.
+    async fn acquire(
+        &self,
+        tenant: TenantId,
+        writer_id: &WriterId,
+        ttl: Duration,
+    ) -> Result<Lease, AcquireError> {
+        let mut writer = self.writer().await?;
+        let connection = writer.as_mut().ok_or(StoreError::Closed)?;
+        let row = sqlx::query(include_str!("sql/acquire.sql"))
+            .bind(tenant.0.hyphenated().to_string())
+            .bind(writer_id.as_str().to_owned())
+            .bind(seconds(ttl))
+            .fetch_optional(connection)
+            .await
+            .map_err(|error| read_error(&error))?
+            .ok_or(StoreError::UnknownTenant(tenant))?;
+        let (epoch, head) = epoch_and_head(&row)?;
+        Ok(Lease { tenant, writer: writer_id.clone(), epoch, head })
+    }
+
+    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<(), CommitError> {
+        let mut writer = self.writer.lock().await;
+        let connection =
+            writer.as_mut().ok_or_else(|| CommitError::Unavailable(Box::new(StoreError::Closed)))?;
+        let query = sqlx::query(include_str!("sql/renew.sql"))
+            .bind(lease.tenant.0.hyphenated().to_string())
+            .bind(lease.epoch)
+            .bind(seconds(ttl));
+        fenced_unless_one(query.execute(connection).await)
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), CommitError> {
+        let mut writer = self.writer.lock().await;
+        let connection =
+            writer.as_mut().ok_or_else(|| CommitError::Unavailable(Box::new(StoreError::Closed)))?;
+        let query = sqlx::query(include_str!("sql/release.sql"))
+            .bind(lease.tenant.0.hyphenated().to_string())
+            .bind(lease.epoch);
+        fenced_unless_one(query.execute(connection).await)
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<Receipt, CommitError> {
+        self.commit_batch(batch).await
+    }
+
+    async fn lookup(&self, tenant: TenantId, keys: &[DedupeKey]) -> Result<Vec<DedupeHit>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = keys.iter().map(|key| vec![Value::Text(key.to_string())]).collect();
+        let rows = self.fetch_rows(tenant, &EVENT_IDEMPOTENCY, &RowQuery::keys(keys)).await?;
+        rows.into_iter().map(events::dedupe_hit).collect()
+    }
+
+    async fn streams(&self, tenant: TenantId, keys: &[StreamKey]) -> Result<Vec<StreamVersion>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = keys.iter().map(|key| vec![Value::Text(key.to_string())]).collect();
+        let rows = self.fetch_rows(tenant, &STREAM_STATE, &RowQuery::keys(keys)).await?;
+        rows.into_iter().map(events::stream_version).collect()
+    }
+
+    async fn read(&self, query: &EventQuery) -> Result<Page, StoreError> {
+        let rows = self.fetch(statement::select_events(Dialect::Sqlite, query)).await?;
+        let first = rows.first().ok_or(StoreError::UnknownTenant(query.tenant))?;
+        let mut page = Page {
+            events: Vec::with_capacity(rows.len()),
+            head: first.try_get(0).map_err(|error| read_error(&error))?,
+            stream_version: first.try_get(1).map_err(|error| read_error(&error))?,
+        };
+        for row in &rows {
+            let place: Option<i64> = row.try_get(2).map_err(|error| read_error(&error))?;
+            if place.is_some() {
+                page.events.push(events::event_of(query.tenant, value::row(row, 2, EVENT_LOG.columns)?)?);
+            }
+        }
+        Ok(page)
+    }
+
+    async fn rows(
+        &self,
+        tenant: TenantId,
+        table: &'static Table,
+        query: &RowQuery,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.fetch_rows(tenant, table, query).await
+    }
+
+    async fn head(&self, tenant: TenantId) -> Result<Head, StoreError> {
+        let row = sqlx::query(include_str!("sql/head.sql"))
+            .bind(tenant.0.hyphenated().to_string())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(|error| read_error(&error))?;
+        Ok(epoch_and_head(&row.ok_or(StoreError::UnknownTenant(tenant))?)?.1)
+    }
+
+    async fn checkpoint(&self, tenant: TenantId, name: &str) -> Result<Option<Checkpoint>, StoreError> {
+        let query = RowQuery::keys(vec![vec![Value::Text(name.to_owned())]]);
+        let rows = self.fetch_rows(tenant, &PROJECTION_CHECKPOINTS, &query).await?;
+        rows.into_iter().next().map(events::checkpoint).transpose()
+    }
+
+    async fn snapshot(
+        &self,
+        tenant: TenantId,
+        scope: &str,
+        scope_id: &str,
+        up_to: i64,
+    ) -> Result<Option<Snapshot>, StoreError> {
+        let row = sqlx::query(include_str!("sql/snapshot.sql"))
+            .bind(tenant.0.hyphenated().to_string())
+            .bind(scope.to_owned())
+            .bind(scope_id.to_owned())
+            .bind(up_to)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(|error| read_error(&error))?;
+        let Some(row) = row else { return Ok(None) };
+        let snapshot = Snapshot::from_row(value::row(&row, 0, SNAPSHOTS.columns)?);
+        snapshot.map(Some).ok_or_else(|| StoreError::Broken("a snapshot cannot be read".to_owned()))
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        if let Some(connection) = self.writer.lock().await.take()
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, "the database did not close cleanly; the log is safe");
+        }
+    }
+}
+
+fn seconds(ttl: Duration) -> String {
+    format!("+{}.{:03} seconds", ttl.as_secs(), ttl.subsec_millis())
+}
+
+fn fenced_unless_one(done: Result<sqlx::sqlite::SqliteQueryResult, sqlx::Error>) -> Result<(), CommitError> {
+    match done.map_err(|error| commit_error(&error))?.rows_affected() {
+        1 => Ok(()),
+        _ => Err(CommitError::Fenced),
+    }
+}
+
+fn epoch_and_head(row: &SqliteRow) -> Result<(i64, Head), StoreError> {
+    let broken = |_| StoreError::Broken("log_head cannot be read".to_owned());
+    let hash: Vec<u8> = row.try_get(2).map_err(broken)?;
+    let at: String = row.try_get(3).map_err(broken)?;
+    let head = Head {
+        log_seq: row.try_get(1).map_err(broken)?,
+        chain_hash: ChainHash::from_slice(&hash)
+            .ok_or_else(|| StoreError::Broken("log_head.chain_hash is not 32 bytes".to_owned()))?,
+        ingested_at: at
+            .parse()
+            .map_err(|_| StoreError::Broken("log_head.ingested_at is no instant".to_owned()))?,
+    };
+    Ok((row.try_get(0).map_err(broken)?, head))
+}
+
+fn read_error(error: &sqlx::Error) -> StoreError {
+    match error {
+        sqlx::Error::PoolClosed => StoreError::Closed,
+        error => match primary_code(error) {
+            // Corrupt, or not a database.
+            Some(11 | 26) => StoreError::Broken(error.to_string()),
+            _ => StoreError::Unavailable(error.to_string().into()),
+        },
+    }
+}
+
+/// An error before COMMIT: nothing was written.
+fn commit_error(error: &sqlx::Error) -> CommitError {
+    match primary_code(error) {
+        // A constraint, a type, a datum too large, a missing table: content that the database refuses.
+        Some(1 | 11 | 18 | 19 | 20 | 26) => CommitError::Broken(error.to_string()),
+        _ => CommitError::Unavailable(error.to_string().into()),
+    }
+}
+
+fn primary_code(error: &sqlx::Error) -> Option<u32> {
+    let code = error.as_database_error()?.code()?.parse::<u32>().ok()?;
+    Some(code & 0xff)
+}
