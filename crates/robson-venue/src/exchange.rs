@@ -209,6 +209,21 @@ pub struct VenuePosition {
 #[error("the venue did not answer: {0}")]
 pub struct Unanswered(pub String);
 
+impl Refusal {
+    /// Our word for the venue's code, as ORDER_REJECTED carries it.
+    pub const fn reason_code(&self) -> &'static str {
+        match self.code {
+            -1013 | -1111 => "filter",
+            -1116 => "order_type",
+            -1121 => "unknown_symbol",
+            -2010 => "new_order_rejected",
+            -2019 => "insufficient_margin",
+            -2022 => "reduce_only",
+            _ => "refused",
+        }
+    }
+}
+
 impl Instrument {
     /// An instrument with a tick of 0.01, a step of 0.00000001 and a minimum value of 1.
     ///

@@ -313,7 +313,7 @@ fn a_tick_up_to_the_cursor_was_taken_in_before() {
     assert_eq!((venue.state.cursor(), venue.log.len()), (Some(second(1)), 3));
     venue.tick(1, "1000", "2");
     assert_eq!(venue.log.len(), 3);
-    assert_eq!(venue.state.changed_at(second(1)).len(), 1);
+    assert_eq!(venue.state.traded_at(second(1)).len(), 1);
 }
 
 #[derive(Debug, Clone)]

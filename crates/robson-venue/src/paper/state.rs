@@ -109,11 +109,14 @@ impl PaperState {
         self.orders.get(id).map_or(OrderLookup::Absent, |order| OrderLookup::Found(Box::new(order.report())))
     }
 
-    /// The orders that changed at an instant, in the order in which they were taken.
-    pub fn changed_at(&self, at: Timestamp) -> Vec<OrderReport> {
-        let mut changed: Vec<&PaperOrder> = self.orders.values().filter(|o| o.changed_at == at).collect();
-        changed.sort_by_key(|order| order.exchange_order_id);
-        changed.into_iter().map(PaperOrder::report).collect()
+    /// The orders that a tick filled or ended, in the order in which they were taken.
+    pub fn traded_at(&self, at: Timestamp) -> Vec<OrderReport> {
+        let is_filled = |order: &PaperOrder| order.fills.last().is_some_and(|fill| fill.at == at);
+        let is_expired = |order: &PaperOrder| order.status == OrderStatus::Expired && order.changed_at == at;
+        let mut traded: Vec<&PaperOrder> =
+            self.orders.values().filter(|o| is_filled(o) || is_expired(o)).collect();
+        traded.sort_by_key(|order| order.exchange_order_id);
+        traded.into_iter().map(PaperOrder::report).collect()
     }
 
     /// Whether an order of a symbol is working.
