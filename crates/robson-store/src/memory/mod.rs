@@ -1,0 +1,236 @@
+//! The memory backend: the oracle that the databases are compared with, and a log for tests and trials.
+//!
+//! It makes every check that a database makes, in plain code. It keeps nothing beyond the process, and
+//! it has no sessions, no SQL and no other processes: acquiring always takes the lease over.
+
+mod commit;
+mod read;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use robson_eventlog::{
+    AcquireError, Batch, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery, Head, Lease, Page,
+    Receipt, RecordedEvent, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion, Table,
+    TenantId, Value, WriterId,
+};
+
+use crate::open::Access;
+
+/// When a commit goes wrong, for tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// Nothing of it became durable.
+    BeforeCommit,
+    /// All of it did, but the answer was lost.
+    AfterCommit,
+}
+
+/// What one tenant has.
+#[derive(Debug)]
+struct Log {
+    head: Head,
+    epoch: i64,
+    events: BTreeMap<i64, RecordedEvent>,
+    taken: BTreeMap<DedupeKey, DedupeHit>,
+    streams: BTreeMap<StreamKey, i64>,
+    checkpoints: BTreeMap<String, Checkpoint>,
+    /// By table name and key; snapshots and commands are tables too.
+    tables: BTreeMap<&'static str, BTreeMap<Vec<Value>, Row>>,
+}
+
+impl Log {
+    const fn empty() -> Self {
+        Self {
+            head: Head::EMPTY,
+            epoch: 0,
+            events: BTreeMap::new(),
+            taken: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            checkpoints: BTreeMap::new(),
+            tables: BTreeMap::new(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    logs: BTreeMap<TenantId, Log>,
+    fault: Option<FaultKind>,
+}
+
+/// A handle on a database in memory.
+#[derive(Debug)]
+pub struct MemoryStore {
+    content: Arc<Mutex<Content>>,
+    access: Access,
+    is_closed: AtomicBool,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryStore {
+    /// An empty database.
+    pub fn new() -> Self {
+        Self::on(Arc::default(), Access::Write)
+    }
+
+    const fn on(content: Arc<Mutex<Content>>, access: Access) -> Self {
+        Self { content, access, is_closed: AtomicBool::new(false) }
+    }
+
+    /// Another handle on the same database; each is closed by itself.
+    pub fn handle(&self, access: Access) -> Self {
+        Self::on(Arc::clone(&self.content), access)
+    }
+
+    /// Lets the next commit go wrong, for tests.
+    pub fn fail_next_commit(&self, fault: FaultKind) {
+        self.locked().fault = Some(fault);
+    }
+
+    /// Lets a log go on behind a place that it never reached, for tests of large places.
+    pub fn move_head(&self, tenant: TenantId, log_seq: i64) {
+        if let Some(log) = self.locked().logs.get_mut(&tenant) {
+            log.head.log_seq = log_seq;
+        }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open_content(&self) -> Result<MutexGuard<'_, Content>, StoreError> {
+        if self.is_closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(self.locked()) }
+    }
+
+    fn writable_content(&self) -> Result<MutexGuard<'_, Content>, StoreError> {
+        match self.access {
+            Access::Write => self.open_content(),
+            Access::Read => Err(StoreError::Unavailable("the handle was opened for reading only".into())),
+        }
+    }
+
+    fn with_log<T>(
+        &self,
+        tenant: TenantId,
+        read: impl FnOnce(&Log) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let content = self.open_content()?;
+        read(content.logs.get(&tenant).ok_or(StoreError::UnknownTenant(tenant))?)
+    }
+
+    /// The log that a lease was given for, unless somebody else took it since.
+    fn check_lease(&self, lease: &Lease) -> Result<(), CommitError> {
+        let content = self.writable_content().map_err(unavailable)?;
+        match content.logs.get(&lease.tenant) {
+            Some(log) if log.epoch == lease.epoch => Ok(()),
+            Some(_) => Err(CommitError::Fenced),
+            None => Err(CommitError::Broken(StoreError::UnknownTenant(lease.tenant).to_string())),
+        }
+    }
+}
+
+fn unavailable(error: StoreError) -> CommitError {
+    CommitError::Unavailable(Box::new(error))
+}
+
+impl Store for MemoryStore {
+    async fn register(&self, tenant: TenantId) -> Result<(), StoreError> {
+        self.writable_content()?.logs.entry(tenant).or_insert_with(Log::empty);
+        Ok(())
+    }
+
+    async fn tenants(&self) -> Result<Vec<TenantId>, StoreError> {
+        Ok(self.open_content()?.logs.keys().copied().collect())
+    }
+
+    async fn acquire(
+        &self,
+        tenant: TenantId,
+        writer: &WriterId,
+        _ttl: Duration,
+    ) -> Result<Lease, AcquireError> {
+        let mut content = self.writable_content()?;
+        let log = content.logs.get_mut(&tenant).ok_or(StoreError::UnknownTenant(tenant))?;
+        log.epoch += 1;
+        Ok(Lease { tenant, writer: writer.clone(), epoch: log.epoch, head: log.head })
+    }
+
+    async fn renew(&self, lease: &Lease, _ttl: Duration) -> Result<(), CommitError> {
+        self.check_lease(lease)
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), CommitError> {
+        self.check_lease(lease)
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<Receipt, CommitError> {
+        let mut content = self.writable_content().map_err(unavailable)?;
+        let fault = content.fault.take();
+        if fault == Some(FaultKind::BeforeCommit) {
+            return Err(CommitError::Unavailable("cut before the commit".into()));
+        }
+        let Some(log) = content.logs.get_mut(&batch.tenant) else {
+            return Err(CommitError::Broken(StoreError::UnknownTenant(batch.tenant).to_string()));
+        };
+        log.check(batch)?;
+        log.apply(batch);
+        match fault {
+            Some(_) => Err(CommitError::Unavailable("cut after the commit".into())),
+            None => Ok(Receipt { head: batch.after }),
+        }
+    }
+
+    async fn lookup(&self, tenant: TenantId, keys: &[DedupeKey]) -> Result<Vec<DedupeHit>, StoreError> {
+        self.with_log(tenant, |log| Ok(keys.iter().filter_map(|key| log.taken.get(key)).cloned().collect()))
+    }
+
+    async fn streams(&self, tenant: TenantId, keys: &[StreamKey]) -> Result<Vec<StreamVersion>, StoreError> {
+        self.with_log(tenant, |log| {
+            let known = keys.iter().filter_map(|key| log.streams.get_key_value(key));
+            Ok(known.map(|(stream, seq)| StreamVersion { stream: stream.clone(), last_seq: *seq }).collect())
+        })
+    }
+
+    async fn read(&self, query: &EventQuery) -> Result<Page, StoreError> {
+        self.with_log(query.tenant, |log| Ok(log.page(query)))
+    }
+
+    async fn rows(
+        &self,
+        tenant: TenantId,
+        table: &'static Table,
+        query: &RowQuery,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.with_log(tenant, |log| log.rows(table, query))
+    }
+
+    async fn head(&self, tenant: TenantId) -> Result<Head, StoreError> {
+        self.with_log(tenant, |log| Ok(log.head))
+    }
+
+    async fn checkpoint(&self, tenant: TenantId, name: &str) -> Result<Option<Checkpoint>, StoreError> {
+        self.with_log(tenant, |log| Ok(log.checkpoints.get(name).copied()))
+    }
+
+    async fn snapshot(
+        &self,
+        tenant: TenantId,
+        scope: &str,
+        scope_id: &str,
+        up_to: i64,
+    ) -> Result<Option<Snapshot>, StoreError> {
+        self.with_log(tenant, |log| log.snapshot(scope, scope_id, up_to))
+    }
+
+    async fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+    }
+}
