@@ -102,43 +102,13 @@ pub struct RiskState {
 
 impl RiskState {
     /// The part of the base that a month may lose.
-    ///
-    /// # Panics
-    /// Never: 0.04 is a fraction.
-    pub fn monthly_limit() -> Fraction {
+    pub(crate) fn monthly_limit() -> Fraction {
         Fraction::new(Decimal::new(4, 2)).expect("0.04 is between 0 and 1")
     }
 
-    /// The part of the base that one trade may risk.
-    ///
-    /// # Panics
-    /// Never: 0.01 is a fraction.
-    pub fn trade_limit() -> Fraction {
-        Fraction::new(Decimal::new(1, 2)).expect("0.01 is between 0 and 1")
-    }
-
-    /// What the month may lose.
-    ///
-    /// # Errors
-    /// `Overflow`.
-    pub fn budget(&self) -> Result<Money, Overflow> {
-        self.capital_base.part(self.max_drawdown)
-    }
-
-    /// What the month has lost so far.
-    ///
-    /// # Errors
-    /// `Overflow`.
-    pub fn consumed(&self) -> Result<Money, Overflow> {
+    /// What the month has lost so far; profit does not count.
+    fn consumed(&self) -> Result<Money, Overflow> {
         Ok(Money::ZERO.minus(self.realized_net)?.at_least_zero())
-    }
-
-    /// What of the budget is neither lost nor reserved; negative where more is reserved than there is.
-    ///
-    /// # Errors
-    /// `Overflow`.
-    pub fn remaining(&self) -> Result<Money, Overflow> {
-        self.budget()?.minus(self.consumed()?)?.minus(self.latent_risk)
     }
 
     /// Moves what positions reserve.

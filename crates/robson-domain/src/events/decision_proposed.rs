@@ -1,10 +1,17 @@
 //! DECISION_PROPOSED: a signal led to the decision to enter.
 
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::{EventBody, EventContext, StreamName, Violation, check};
+use crate::arithmetic::product;
 use crate::entities::{Entities, EntityKey};
-use crate::{DecisionAction, DecisionId, Money, PositionId, PositionState, Price, Quantity, Side, SignalId, StopBounds, Symbol, Timestamp, WrongState};
+use crate::{DecisionAction, DecisionId, Money, PositionId, PositionState, Price, Quantity, Side, SignalId, Symbol, Timestamp, WrongState};
+
+/// The nearest stop that is ever admitted, as a fraction of the entry; settings may only narrow it.
+const NEAREST: Decimal = Decimal::from_parts(1, 0, 0, false, 3);
+/// The farthest.
+const FARTHEST: Decimal = Decimal::from_parts(10, 0, 0, false, 2);
 
 /// A signal led to the decision to enter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +53,8 @@ impl DecisionProposed {
         check(entry.distance(*stop)? == distance.get(), || {
             format!("{distance} is not the distance from {entry} to {stop}")
         })?;
-        check(StopBounds::default().admit(*entry, *distance)?, || {
+        let (nearest, farthest) = (product(entry.get(), NEAREST)?, product(entry.get(), FARTHEST)?);
+        check(nearest <= distance.get() && distance.get() <= farthest, || {
             format!("a stop {distance} from {entry} is nearer than 0.1 % or beyond 10 %")
         })?;
         check(!self.quantity.is_zero(), || "a decision to trade nothing".to_owned())

@@ -2,11 +2,15 @@
 //!
 //! That no live twin stands in its way is decided before: a fold sees rows by key only.
 
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::{EventBody, EventContext, StreamName, Violation, check};
-use crate::entities::{Entities, EntityKey, Position, RiskState};
+use crate::entities::{Entities, EntityKey, Position};
 use crate::{AccountId, ApprovalMode, EntryMode, Fraction, Money, PositionId, PositionState, Quantity, Side, StrategyId, Symbol, Timestamp, TrailingPolicy};
+
+/// The largest part of its capital that a position may risk; it may only be lowered.
+const RISK_PCT_MAX: Decimal = Decimal::from_parts(1, 0, 0, false, 2);
 
 /// The operator, or a plan, armed a position.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,9 +55,8 @@ impl EventBody for PositionArmed {
             format!("position {} exists already", self.position_id)
         })?;
         check(self.risk_capital > Money::ZERO, || "a position needs capital above zero".to_owned())?;
-        let at_most = RiskState::trade_limit();
-        check(self.risk_pct > Fraction::ZERO && self.risk_pct <= at_most, || {
-            format!("a position risks more than 0 and at most {at_most} of its capital, not {}", self.risk_pct)
+        check(self.risk_pct > Fraction::ZERO && self.risk_pct.get() <= RISK_PCT_MAX, || {
+            format!("a position risks more than 0 and at most {RISK_PCT_MAX} of its capital, not {}", self.risk_pct)
         })?;
         entities.put(Position {
             position_id: self.position_id,

@@ -3,7 +3,6 @@
 mod amount;
 mod ids;
 mod json;
-mod stop_bounds;
 mod symbol;
 mod terms;
 mod timestamp;
@@ -11,7 +10,6 @@ mod timestamp;
 pub use amount::{Amount, Fraction, InvalidAmount, Money, Overflow, Price, Quantity};
 pub use ids::*;
 pub use json::{FloatInJson, Json};
-pub use stop_bounds::StopBounds;
 pub use symbol::{Asset, InvalidName, Side, Symbol, Venue};
 pub use terms::*;
 pub use timestamp::{InvalidTimestamp, Month, Timestamp};
