@@ -190,6 +190,9 @@ pub struct NewEvent {
     pub fingerprint: Option<Payload>,
     /// Where it stands in the story.
     pub trace: Trace,
+    /// The index of the event of the same request that caused it; takes the place of `trace.causation_id`,
+    /// which cannot be known before the ledger has given that event its id.
+    pub caused_by: Option<usize>,
     /// Who caused it.
     pub actor: Actor,
 }
@@ -206,6 +209,7 @@ impl NewEvent {
             dedupe_key: None,
             fingerprint: None,
             trace: Trace::default(),
+            caused_by: None,
             actor: Actor::of(ActorType::System),
         }
     }

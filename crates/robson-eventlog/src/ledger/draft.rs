@@ -133,6 +133,10 @@ impl Draft {
         let event_id = EventId::derive(self.now, log_seq, self.batch.tenant, self.batch.epoch, self.seed);
         let known = staged.versions.get(&event.stream).copied();
         let seq = known.unwrap_or_else(|| self.version(&event.stream)) + 1;
+        let mut trace = event.trace.clone();
+        if let Some(cause) = event.caused_by.and_then(|index| staged.receipts.get(index)) {
+            trace.causation_id = Some(cause.event_id);
+        }
         let mut recorded = RecordedEvent {
             log_seq,
             event_id,
@@ -145,7 +149,7 @@ impl Draft {
             occurred_at: event.occurred_at,
             ingested_at: self.now,
             idempotency_key: fingerprint.clone(),
-            trace: event.trace.clone(),
+            trace,
             actor: event.actor.clone(),
             prev_hash: staged.head.chain_hash,
             hash: staged.head.chain_hash,
