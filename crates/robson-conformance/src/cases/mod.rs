@@ -1,0 +1,3 @@
+//! The cases, one file for each group.
+
+mod append;

@@ -1,0 +1,142 @@
+//! What a backend gives the suite: databases, handles on them, and what can go wrong.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use robson_eventlog::{Store, Table, TenantId};
+
+/// A backend under test.
+pub trait Harness: Send + Sync + 'static {
+    /// What a case works on.
+    type Database: Database;
+
+    /// The backend's name, for the report.
+    fn name(&self) -> &'static str;
+
+    /// A new, empty, migrated database that no other case sees. A missing server is an error, not a skip.
+    fn fresh(&self, case: &str) -> impl Future<Output = anyhow::Result<Self::Database>> + Send;
+}
+
+/// One case's database.
+pub trait Database: Send + Sync + 'static {
+    /// The backend.
+    type Store: Store;
+
+    /// Opens a handle, as another process would; others may be open.
+    ///
+    /// [`Access::Write`] may be refused while another writing handle is open. [`Access::Read`] never is,
+    /// and such a handle refuses to write with a typed error. Lock, statement and pool timeouts are at
+    /// most half a second, so that the cases which wait for them are quick.
+    fn open(&self, access: Access) -> impl Future<Output = anyhow::Result<Self::Store>> + Send;
+
+    /// Makes a table of the suite's own, from its columns.
+    fn prepare(&self, table: &'static Table) -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// Makes something go wrong, or says why this backend cannot have it. `store` is the writing handle.
+    fn inject(
+        &self,
+        store: &Self::Store,
+        fault: Fault,
+    ) -> impl Future<Output = anyhow::Result<Injected>> + Send;
+
+    /// Removes the database; every handle was closed.
+    fn remove(&self) -> impl Future<Output = anyhow::Result<()>> + Send {
+        std::future::ready(Ok(()))
+    }
+}
+
+/// What a handle is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Writing and reading.
+    Write,
+    /// Reading only.
+    Read,
+}
+
+/// On which side of the commit a connection is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// Nothing became durable.
+    Before,
+    /// All of it did, and the answer was lost.
+    After,
+}
+
+/// What can go wrong. The first ones last until they are released, the others happen at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Another session has written elsewhere, holds its transaction open and does nothing. Lasts.
+    IdleInTransaction,
+    /// A prepared transaction of nobody is left in the database. Lasts.
+    PreparedTransaction,
+    /// Another session holds what a commit needs: the tenant's head, or the file's write lock. Lasts.
+    WriteLock(TenantId),
+    /// Every connection that the writing handle reads with is taken. Lasts.
+    BusyReaders,
+    /// There is no space for another commit. Lasts.
+    FullDisk,
+    /// The connection is lost during the writing handle's next commit.
+    CutAtCommit(Cut),
+    /// The process dies: nothing is closed, and the next handle finds what was durable.
+    Crash,
+    /// The tenant's empty log goes on behind this place, which it never reached.
+    MoveHead(TenantId, i64),
+    /// Somebody edits an event in SQL.
+    UpdateEvent(TenantId, i64),
+    /// Somebody deletes an event in SQL.
+    DeleteEvent(TenantId, i64),
+    /// Somebody empties the log in SQL: `TRUNCATE`, or `DELETE` of every event.
+    TruncateLog,
+}
+
+type Release = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+
+/// What became of a fault.
+pub enum Injected {
+    /// It is there, for as long as its name says.
+    Done,
+    /// It is there until the future has run.
+    Until(Release),
+    /// The database refused it, with this message.
+    Refused(String),
+    /// This backend cannot have it; the reason is printed.
+    Impossible(&'static str),
+}
+
+impl Injected {
+    /// The fault is there until the future has run.
+    pub fn until(release: impl Future<Output = anyhow::Result<()>> + Send + 'static) -> Self {
+        Self::Until(Box::pin(release))
+    }
+}
+
+impl fmt::Debug for Injected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("Done"),
+            Self::Until(_) => f.write_str("Until(..)"),
+            Self::Refused(message) => write!(f, "Refused({message:?})"),
+            Self::Impossible(reason) => write!(f, "Impossible({reason:?})"),
+        }
+    }
+}
+
+/// A capability that the backend lacks: the case that needs it is excluded, with this reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacking {
+    /// What it lacks.
+    pub capability: String,
+    /// Why.
+    pub reason: &'static str,
+}
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.capability, self.reason)
+    }
+}
+
+impl std::error::Error for Lacking {}

@@ -1,0 +1,95 @@
+//! Runs the cases under libtest's command line, each on its own runtime and database.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use crate::env::Env;
+use crate::harness::{Harness, Lacking};
+
+/// How a case ends; an error of type [`Lacking`] excludes it, any other fails it.
+pub type CaseResult = anyhow::Result<()>;
+
+/// What is derived from it is in each case's random choices.
+pub(crate) const SEED: u64 = 0x0b50_2026;
+
+/// A case that hangs fails after so long; the slowest takes seconds.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A case of the contract.
+#[derive(Debug)]
+pub struct Case {
+    /// Its name, unique.
+    pub name: &'static str,
+    /// The module that it stands in.
+    pub group: &'static str,
+    /// The sentence that it proves.
+    pub sentence: &'static str,
+    /// The case itself.
+    pub run: for<'a> fn(&'a Env) -> Pin<Box<dyn Future<Output = CaseResult> + 'a>>,
+}
+
+impl Case {
+    /// Every case, by group and name.
+    pub fn all() -> Vec<&'static Self> {
+        let mut cases: Vec<&Self> = inventory::iter::<Self>.into_iter().collect();
+        cases.sort_by_key(|case| (case.group, case.name));
+        cases
+    }
+}
+
+inventory::collect!(Case);
+
+/// Runs every case on a backend, with libtest's arguments and report.
+pub fn run<H: Harness>(harness: H) -> ExitCode {
+    let arguments = Arguments::from_args();
+    let harness = Arc::new(harness);
+    let trials = Case::all().into_iter().map(|case| {
+        let harness = Arc::clone(&harness);
+        let kind = harness.name();
+        Trial::ignorable_test(case.name, move || run_case(harness.as_ref(), case)).with_kind(kind)
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+fn run_case<H: Harness>(harness: &H, case: &Case) -> Result<Completion, Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(async {
+        let run = async {
+            let env = Env::new(harness, case.name).await?;
+            let result = (case.run)(&env).await;
+            let finished = env.finish().await;
+            result.and(finished)
+        };
+        tokio::time::timeout(PATIENCE, run)
+            .await
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("no end within {} s", PATIENCE.as_secs())))
+    });
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => Ok(Completion::Completed),
+        Err(error) => match error.downcast_ref::<Lacking>() {
+            Some(lacking) => Ok(Completion::ignored_with(lacking)),
+            None => Err(Failed::from(format!("{error:#}\n{}\nseed {SEED:#x}", case.sentence.trim()))),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_case_has_a_name_and_a_sentence_of_its_own() {
+        let cases = Case::all();
+        let names: BTreeSet<&str> = cases.iter().map(|case| case.name).collect();
+        assert_eq!(names.len(), cases.len());
+        assert!(cases.iter().all(|case| case.sentence.trim().ends_with('.')));
+    }
+}
