@@ -1,1 +1,5 @@
 //! The trading daemon: configuration, wiring, HTTP interface and shutdown.
+//!
+//! One task trades; everything else serves it or watches it. Only the binaries read the environment.
+
+pub mod operator;
