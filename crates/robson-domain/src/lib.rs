@@ -11,8 +11,8 @@ pub mod lifecycle;
 pub mod values;
 
 pub use entities::{
-    Balance, BalanceKey, Entities, Entity, EntityKey, Fill, FillKey, Meta, Order, Position, RiskKey,
-    RiskScope, RiskState, StrategyState,
+    Balance, BalanceKey, Entities, Entity, EntityKey, Fill, FillKey, Meta, Order, Position, RiskConfig,
+    RiskKey, RiskScope, RiskState, StrategyState,
 };
 pub use events::{DecodeError, Event, EventBody, EventContext, StreamName, Violation};
 pub use lifecycle::WrongState;
