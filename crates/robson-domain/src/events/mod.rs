@@ -168,7 +168,7 @@ fn encode<E: EventBody>(event: &E) -> Value {
 macro_rules! events {
     ($($module:ident::$name:ident,)+) => {
         $(mod $module;)+
-        $(pub use $module::$name;)+
+        $(pub use $module::*;)+
 
         /// One event of any type.
         #[derive(Debug, Clone, PartialEq, Eq)]
@@ -282,6 +282,3 @@ events! {
     tenant_registered::TenantRegistered,
     account_linked::AccountLinked,
 }
-
-pub use risk_check_failed::FailedCheck;
-pub use technical_stop_analyzed::SkippedLevel;
