@@ -106,7 +106,7 @@ impl Env {
             Injected::Done => Ok(None),
             Injected::Refused(message) => Ok(Some(message)),
             Injected::Until(_) => anyhow::bail!("{fault:?} happens at once, there is nothing to release"),
-            Injected::Impossible(reason) => Err(Lacking { capability: format!("{fault:?}"), reason }.into()),
+            Injected::Impossible(reason) => Err(Lacking { capability: fault, reason }.into()),
         }
     }
 
@@ -125,7 +125,7 @@ impl Env {
                 release.await?;
                 result
             }
-            Injected::Impossible(reason) => Err(Lacking { capability: format!("{fault:?}"), reason }.into()),
+            Injected::Impossible(reason) => Err(Lacking { capability: fault, reason }.into()),
             other => anyhow::bail!("{fault:?} lasts until it is released, the harness says {other:?}"),
         }
     }

@@ -26,6 +26,12 @@ impl Random {
         Self(seed)
     }
 
+    /// Other choices, for the `n`-th of several tasks.
+    #[must_use]
+    pub fn fork(&self, n: u32) -> Self {
+        Self(Self(self.0 ^ (u64::from(n) << 32)).bits())
+    }
+
     /// The next 64 bits.
     pub const fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -92,6 +92,25 @@ pub enum Fault {
     TruncateLog,
 }
 
+/// The fault's name, as the list of exclusions gives it.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::IdleInTransaction => "idle_in_transaction",
+            Self::PreparedTransaction => "prepared_transaction",
+            Self::WriteLock(_) => "write_lock",
+            Self::BusyReaders => "busy_readers",
+            Self::FullDisk => "full_disk",
+            Self::CutAtCommit(_) => "cut_at_commit",
+            Self::Crash => "crash",
+            Self::MoveHead(..) => "move_head",
+            Self::UpdateEvent(..) => "update_event",
+            Self::DeleteEvent(..) => "delete_event",
+            Self::TruncateLog => "truncate_log",
+        })
+    }
+}
+
 type Release = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
 /// What became of a fault.
@@ -128,14 +147,14 @@ impl fmt::Debug for Injected {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lacking {
     /// What it lacks.
-    pub capability: String,
+    pub capability: Fault,
     /// Why.
     pub reason: &'static str,
 }
 
 impl fmt::Display for Lacking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.capability, self.reason)
+        write!(f, "no {}: {}", self.capability, self.reason)
     }
 }
 

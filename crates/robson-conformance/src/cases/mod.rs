@@ -1,3 +1,6 @@
 //! The cases, one file for each group.
 
 mod append;
+mod expected;
+mod idempotency;
+mod order;
