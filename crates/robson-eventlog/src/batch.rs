@@ -1,8 +1,10 @@
 //! A transaction as a value: everything that one commit makes durable, whole or not at all.
 
+use std::collections::BTreeMap;
+
 use crate::event::{ChainHash, EventId, Fingerprint, RecordedEvent};
 use crate::names::{DedupeKey, StreamKey, TenantId, WriterId};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{SNAPSHOTS, Snapshot};
 use crate::table::{Row, Table};
 use crate::time::Timestamp;
 
@@ -129,6 +131,45 @@ impl Batch {
             && self.rows.is_empty()
             && self.checkpoints.is_empty()
             && self.snapshots.is_empty()
+    }
+
+    /// What no correct writer would hand in and not every database would refuse, or nothing. Each backend
+    /// answers it with `Broken` before anything is sent.
+    pub fn flaw(&self) -> Option<String> {
+        self.misplaced_event()
+            .or_else(|| self.unportable_text())
+            .or_else(|| self.rows.iter().find_map(|of| of.rows.iter().find_map(|row| of.table.misfit(row))))
+    }
+
+    fn misplaced_event(&self) -> Option<String> {
+        let mut log_seq = self.before.log_seq;
+        let mut versions: BTreeMap<&StreamKey, i64> =
+            self.streams.iter().map(|moved| (&moved.stream, moved.expected_seq)).collect();
+        for event in &self.events {
+            log_seq += 1;
+            if event.log_seq != log_seq || event.tenant != self.tenant {
+                return Some(format!("event {} of {} stands at {log_seq}", event.log_seq, event.tenant));
+            }
+            let version = versions.entry(&event.stream).or_insert(i64::MIN);
+            *version += 1;
+            if event.seq != *version {
+                return Some(format!("version {} of {} does not fit its move", event.seq, event.stream));
+            }
+        }
+        if log_seq != self.after.log_seq {
+            return Some(format!("the events end at {log_seq}, the batch at {}", self.after.log_seq));
+        }
+        let moved = self.streams.iter().find(|moved| versions[&moved.stream] != moved.last_seq);
+        moved.map(|moved| format!("{} does not end at version {}", moved.stream, moved.last_seq))
+    }
+
+    fn unportable_text(&self) -> Option<String> {
+        let actors = self.events.iter().filter_map(|event| event.actor.id.as_deref());
+        let checkpoints = self.checkpoints.iter().map(|moved| moved.name.as_str());
+        let nul = actors.chain(checkpoints).find(|text| text.contains('\0'));
+        let snapshots = self.snapshots.iter();
+        nul.map(|text| format!("{text:?} holds a NUL"))
+            .or_else(|| snapshots.map(Snapshot::to_row).find_map(|row| SNAPSHOTS.misfit(&row)))
     }
 }
 

@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod names;
 pub mod payload;
 pub mod projection;
+pub mod replay;
 pub mod snapshot;
 pub mod store;
 pub mod subscription;
@@ -27,6 +28,7 @@ pub use ledger::{
 pub use names::{DedupeKey, EventType, InvalidName, StreamKey, TenantId, WriterId};
 pub use payload::{InvalidPayload, Payload};
 pub use projection::{FoldError, Projection, RowKey, Rows};
+pub use replay::{Replay, ReplayError};
 pub use snapshot::Snapshot;
 pub use store::{
     AcquireError, Checkpoint, CommitError, DedupeHit, Direction, EventQuery, Page, RowQuery, Store,

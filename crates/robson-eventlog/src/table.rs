@@ -85,7 +85,8 @@ impl Table {
         }
         self.columns.iter().zip(&row.0).find_map(|(column, value)| {
             let fits = value.kind().map_or(column.nullable, |kind| kind == column.kind);
-            (!fits).then(|| format!("{}.{} cannot hold {value:?}", self.name, column.name))
+            (!fits || !value.is_portable())
+                .then(|| format!("{}.{} cannot hold {value:?}", self.name, column.name))
         })
     }
 }
@@ -134,6 +135,15 @@ impl Value {
         }
     }
 
+    /// Whether every backend keeps the value and gives it back the same: text without NUL, normalized decimals.
+    pub fn is_portable(&self) -> bool {
+        match self {
+            Self::Text(text) => !text.contains('\0'),
+            Self::Decimal(decimal) => decimal.normalize().serialize() == decimal.serialize(),
+            _ => true,
+        }
+    }
+
     /// The value in JSON: decimals, instants and ids as text, bytes as hex.
     pub fn to_json(&self) -> serde_json::Value {
         match self {
@@ -169,5 +179,35 @@ impl Row {
     pub fn to_json(&self, table: &Table) -> serde_json::Value {
         let fields = table.columns.iter().zip(&self.0);
         fields.map(|(column, value)| (column.name.to_owned(), value.to_json())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static NAMED: Table = Table {
+        name: "named",
+        key_columns: 1,
+        columns: &[
+            Column::required("name", ColumnKind::Text),
+            Column::optional("amount", ColumnKind::Decimal),
+        ],
+    };
+
+    #[test]
+    fn what_one_backend_would_keep_and_another_refuse_does_not_fit() {
+        let row = |name: &str, amount| Row(vec![Value::Text(name.to_owned()), amount]);
+        let amount = |text: &str| Value::Decimal(text.parse().unwrap());
+        assert_eq!(NAMED.misfit(&row("a", Value::Null)), None);
+        assert_eq!(NAMED.misfit(&row("a", amount("1.1"))), None);
+        assert!(NAMED.misfit(&row("a\0", Value::Null)).is_some());
+        assert!(NAMED.misfit(&row("a", amount("1.10"))).is_some());
+        let mut negative_zero = Decimal::ZERO;
+        negative_zero.set_sign_negative(true);
+        assert!(NAMED.misfit(&row("a", Value::Decimal(negative_zero))).is_some());
+        assert_eq!(NAMED.misfit(&row("a", Value::decimal(negative_zero))), None);
+        assert!(NAMED.misfit(&row("a", Value::Text("1.1".to_owned()))).is_some());
+        assert!(NAMED.misfit(&Row(vec![Value::Text("a".to_owned())])).is_some());
     }
 }

@@ -74,6 +74,9 @@ impl Draft {
 
     /// Gives a request its places, or tells how it ends without being appended.
     pub(super) fn stage(&self, request: &Append) -> Result<Staged, Outcome> {
+        if let Some(text) = request.texts().find(|text| text.contains('\0')) {
+            return Err(Outcome::Refused { reason: format!("{text:?} holds a NUL") });
+        }
         let mut staged = Staged {
             events: Vec::new(),
             head: self.batch.after,

@@ -76,6 +76,25 @@ impl Append {
         self.expected.push((stream, expected));
         self
     }
+
+    /// The texts that no constructor has checked.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let actors = self.events.iter().filter_map(|event| event.actor.id.as_deref());
+        let checkpoints = self.checkpoints.iter().map(|moved| moved.name.as_str());
+        let commands = self.command.iter().flat_map(|command| {
+            [Some(command.command_type.as_str()), Some(&command.request_hash), command.error.as_deref()]
+        });
+        let snapshots = self.snapshots.iter().flat_map(|snapshot| {
+            let compression = snapshot.compression.as_deref();
+            [
+                Some(snapshot.scope.as_str()),
+                Some(&snapshot.scope_id),
+                Some(&snapshot.snapshot_type),
+                compression,
+            ]
+        });
+        actors.chain(checkpoints).chain(commands.flatten()).chain(snapshots.flatten())
+    }
 }
 
 /// One event's place.

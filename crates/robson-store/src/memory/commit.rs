@@ -1,9 +1,9 @@
 //! What a commit checks, and what it changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use robson_eventlog::snapshot::SNAPSHOTS;
-use robson_eventlog::{Batch, Checkpoint, CommitError, DedupeHit, Row, StreamKey, Table};
+use robson_eventlog::{Batch, Checkpoint, CommitError, DedupeHit, Row, Table};
 
 use super::Log;
 
@@ -16,7 +16,7 @@ impl Log {
         if self.head.log_seq != batch.before.log_seq {
             return Err(CommitError::Stale);
         }
-        if let Some(flaw) = flaw(batch) {
+        if let Some(flaw) = batch.flaw() {
             return Err(CommitError::Broken(flaw));
         }
         let mut new_keys = BTreeSet::new();
@@ -58,32 +58,4 @@ impl Log {
     fn put(&mut self, table: &'static Table, row: Row) {
         self.tables.entry(table.name).or_default().insert(row.key(table), row);
     }
-}
-
-/// What no correct writer would hand in, and what a database's constraints would refuse.
-fn flaw(batch: &Batch) -> Option<String> {
-    let mut log_seq = batch.before.log_seq;
-    let mut versions: BTreeMap<&StreamKey, i64> =
-        batch.streams.iter().map(|moved| (&moved.stream, moved.expected_seq)).collect();
-    for event in &batch.events {
-        log_seq += 1;
-        if event.log_seq != log_seq || event.tenant != batch.tenant {
-            return Some(format!("event {} of {} stands at {log_seq}", event.log_seq, event.tenant));
-        }
-        let Some(version) = versions.get_mut(&event.stream) else {
-            return Some(format!("{} is written, but does not move", event.stream));
-        };
-        *version += 1;
-        if event.seq != *version {
-            return Some(format!("{} has version {} at {version}", event.stream, event.seq));
-        }
-    }
-    if log_seq != batch.after.log_seq {
-        return Some(format!("the batch ends at {log_seq}, not at {}", batch.after.log_seq));
-    }
-    let wrong_version = batch.streams.iter().find(|moved| versions[&moved.stream] != moved.last_seq);
-    if let Some(moved) = wrong_version {
-        return Some(format!("{} does not end at version {}", moved.stream, moved.last_seq));
-    }
-    batch.rows.iter().find_map(|changed| changed.rows.iter().find_map(|row| changed.table.misfit(row)))
 }
