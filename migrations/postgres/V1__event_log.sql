@@ -104,26 +104,49 @@ CREATE TABLE projection_checkpoints (
     PRIMARY KEY (tenant_id, projection_name)
 );
 
+-- The attached partitions of a table in the current schema, with their bounds. Read from the catalog,
+-- never from names; a default partition and open bounds are left out.
+CREATE FUNCTION attached_months(parent text)
+RETURNS TABLE (child regclass, lower_bound timestamptz, upper_bound timestamptz)
+LANGUAGE sql STABLE SET timezone = 'UTC' SET datestyle = 'ISO' AS $$
+    SELECT c.oid::regclass, b.bounds[1]::timestamptz, b.bounds[2]::timestamptz
+    FROM pg_inherits AS i
+    JOIN pg_class AS p ON p.oid = i.inhparent
+    JOIN pg_class AS c ON c.oid = i.inhrelid
+    CROSS JOIN LATERAL regexp_match(
+        pg_get_expr(c.relpartbound, c.oid), 'FROM \(''([^'']+)''\) TO \(''([^'']+)''\)') AS b (bounds)
+    WHERE p.relname = parent
+      AND p.relnamespace = current_schema()::regnamespace
+      AND p.relkind = 'p'
+      AND NOT i.inhdetachpending
+      AND b.bounds IS NOT NULL
+$$;
+
 -- Makes the month of `at` and `months` more, bounds in UTC whatever the session's time zone; answers
--- how many were missing. Two sessions may call it at once.
+-- how many were missing. Two sessions may call it at once. A month is made beside the table and then
+-- attached, because attaching waits for no reader.
 CREATE FUNCTION create_month_partitions(parent text, months integer, at timestamptz) RETURNS integer
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET timezone = 'UTC' SET datestyle = 'ISO' AS $$
 DECLARE
-    first_month timestamp := date_trunc('month', at AT TIME ZONE 'UTC');
-    lower_bound timestamp;
+    month_start timestamptz := date_trunc('month', at, 'UTC');
+    month_end   timestamptz;
     child       text;
     made        integer := 0;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended(current_schema() || '.' || parent, 0));
+    PERFORM pg_advisory_xact_lock(hashtextextended('partitions of ' || current_schema() || '.' || parent, 0));
     FOR step IN 0..months LOOP
-        lower_bound := first_month + make_interval(months => step);
-        child := parent || '_' || to_char(lower_bound, 'YYYY_MM');
-        IF to_regclass(format('%I.%I', current_schema(), child)) IS NULL THEN
+        month_end := month_start + interval '1 month';
+        IF NOT EXISTS (
+            SELECT 1 FROM attached_months(parent) AS m
+            WHERE m.lower_bound <= month_start AND m.upper_bound >= month_end)
+        THEN
+            child := parent || '_' || to_char(month_start, 'YYYY_MM');
             EXECUTE format(
-                'CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)',
-                child, parent,
-                to_char(lower_bound, 'YYYY-MM-DD HH24:MI:SS') || '+00',
-                to_char(lower_bound + interval '1 month', 'YYYY-MM-DD HH24:MI:SS') || '+00');
+                'CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)',
+                child, parent);
+            EXECUTE format(
+                'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                parent, child, month_start, month_end);
             IF parent = 'event_log' THEN
                 -- Row triggers are cloned to a new partition, statement triggers are not.
                 EXECUTE format(
@@ -132,6 +155,7 @@ BEGIN
             END IF;
             made := made + 1;
         END IF;
+        month_start := month_end;
     END LOOP;
     RETURN made;
 END
@@ -144,29 +168,24 @@ CREATE FUNCTION create_snapshot_partitions(months integer, at timestamptz DEFAUL
 LANGUAGE sql AS $$ SELECT create_month_partitions('snapshots', months, at) $$;
 
 -- How many months, from the month of `at` on and without a gap, both tables have an attached partition
--- that covers the month whole. Read from the catalog's bounds, never from names.
+-- that covers the month whole.
 CREATE FUNCTION check_partition_coverage(at timestamptz DEFAULT now()) RETURNS integer
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql STABLE SET timezone = 'UTC' AS $$
 DECLARE
-    lower_bound timestamp := date_trunc('month', at AT TIME ZONE 'UTC');
+    month_start timestamptz := date_trunc('month', at, 'UTC');
+    month_end   timestamptz;
     covered     integer := 0;
-    parents     integer;
 BEGIN
     LOOP
-        SELECT count(DISTINCT parent.relname) INTO parents
-        FROM pg_inherits
-        JOIN pg_class AS parent ON parent.oid = pg_inherits.inhparent
-        JOIN pg_class AS child ON child.oid = pg_inherits.inhrelid
-        CROSS JOIN LATERAL regexp_match(
-            pg_get_expr(child.relpartbound, child.oid), 'FROM \(''([^'']+)''\) TO \(''([^'']+)''\)') AS bound
-        WHERE parent.relname IN ('event_log', 'snapshots')
-          AND parent.relnamespace = current_schema()::regnamespace
-          AND NOT pg_inherits.inhdetachpending
-          AND bound[1]::timestamptz <= lower_bound AT TIME ZONE 'UTC'
-          AND bound[2]::timestamptz >= (lower_bound + interval '1 month') AT TIME ZONE 'UTC';
-        EXIT WHEN parents < 2;
+        month_end := month_start + interval '1 month';
+        EXIT WHEN (
+            SELECT count(*) < 2
+            FROM (VALUES ('event_log'), ('snapshots')) AS t (parent)
+            WHERE EXISTS (
+                SELECT 1 FROM attached_months(t.parent) AS m
+                WHERE m.lower_bound <= month_start AND m.upper_bound >= month_end));
         covered := covered + 1;
-        lower_bound := lower_bound + interval '1 month';
+        month_start := month_end;
     END LOOP;
     RETURN covered;
 END
@@ -179,8 +198,8 @@ LANGUAGE plpgsql AS $$
 DECLARE
     version bigint;
 BEGIN
-    SELECT last_seq INTO version FROM stream_state
-    WHERE tenant_id = tenant AND stream_key = stream FOR UPDATE;
+    SELECT s.last_seq INTO version FROM stream_state AS s
+    WHERE s.tenant_id = tenant AND s.stream_key = stream FOR UPDATE;
     RETURN coalesce(version, 0) + 1;
 END
 $$;

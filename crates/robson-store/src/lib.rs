@@ -3,17 +3,25 @@
 //! Backends hold SQL and nothing else: every rule lives above them, in `robson-eventlog`. The backends
 //! mirror each other's file names, so a diff shows what differs.
 
+pub mod any;
 #[cfg(feature = "memory")]
 pub mod memory;
 pub mod open;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sql")]
 mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(feature = "testing")]
+pub mod testing;
 
+pub use any::{AnyStore, BackendReport};
 #[cfg(feature = "memory")]
 pub use memory::MemoryStore;
 pub use open::{Access, DatabaseUrl, OpenError, OpenOptions};
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresStore;
 #[cfg(feature = "sql")]
 pub use sql::migrate::MigrationReport;
 #[cfg(feature = "sqlite")]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Where the log is kept.
 #[derive(Clone, PartialEq, Eq)]
@@ -74,12 +75,34 @@ pub enum Access {
 }
 
 /// How a database is opened.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenOptions {
     /// What the handle is for.
     pub access: Access,
     /// The schema within a Postgres database; none: the connection's own.
     pub schema: Option<String>,
+    /// How long a write waits for a lock that another session holds.
+    pub lock_timeout: Duration,
+    /// How long one statement may take (Postgres only).
+    pub statement_timeout: Duration,
+    /// How long a read waits for a connection.
+    pub pool_timeout: Duration,
+    /// Most connections that read at once.
+    pub readers_max: u32,
+}
+
+/// For writing, with waits of 5 s, statements of 30 s and 4 readers.
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            access: Access::Write,
+            schema: None,
+            lock_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(30),
+            pool_timeout: Duration::from_secs(5),
+            readers_max: 4,
+        }
+    }
 }
 
 impl OpenOptions {
@@ -113,13 +136,17 @@ pub enum OpenError {
         url: String,
     },
     /// There is no such file or database.
-    #[error("there is no database at {url}: create it with `robson db init`")]
+    #[error("there is no database at {url}: create it with {remedy}")]
     Missing {
         /// Where.
         url: String,
+        /// What makes it.
+        remedy: &'static str,
     },
-    /// The file or the directory cannot be written.
-    #[error("the database {url} is read-only: check the permissions of the file and its directory")]
+    /// The file, its directory or the schema cannot be written.
+    #[error(
+        "the database {url} is read-only: check the permissions of the file and its directory, or of the user"
+    )]
     ReadOnly {
         /// Where.
         url: String,

@@ -5,7 +5,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
 
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
@@ -13,7 +12,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
-use crate::open::{Access, OpenError};
+use crate::open::{Access, OpenError, OpenOptions};
 use crate::sql::migrate::{self, MigrationReport};
 
 mod embedded {
@@ -42,24 +41,26 @@ pub(super) struct WriteLock {
 /// Handles within one process share the lock; the epoch tells them apart.
 static HELD: Mutex<BTreeMap<PathBuf, Weak<WriteLock>>> = Mutex::new(BTreeMap::new());
 
-pub(super) async fn open(path: &Path, access: Access) -> Result<Opened, OpenError> {
+pub(super) async fn open(path: &Path, options: &OpenOptions) -> Result<Opened, OpenError> {
     let url = format!("sqlite://{}", path.display());
-    let lock = match access {
+    let lock = match options.access {
         Access::Write => Some(lock(path, &url)?),
-        Access::Read if !path.exists() => return Err(OpenError::Missing { url }),
+        Access::Read if !path.exists() => {
+            return Err(OpenError::Missing { url, remedy: "`robson db init`" });
+        }
         Access::Read => None,
     };
-    let (writer, migrations) = match access {
+    let (writer, migrations) = match options.access {
         Access::Write => {
-            let (writer, migrations) = open_writer(path, &url).await?;
+            let (writer, migrations) = open_writer(path, &url, options).await?;
             (Some(writer), migrations)
         }
-        Access::Read => (None, check_version(path, &url).await?),
+        Access::Read => (None, check_version(path, &url, options).await?),
     };
     let readers = SqlitePoolOptions::new()
-        .max_connections(4)
-        .acquire_timeout(Duration::from_secs(5))
-        .connect_with(reader_options(path))
+        .max_connections(options.readers_max)
+        .acquire_timeout(options.pool_timeout)
+        .connect_with(reader_options(path, options))
         .await
         .map_err(|error| open_error(&url, &error))?;
     Ok(Opened { writer, readers, lock, migrations })
@@ -97,10 +98,10 @@ fn lock(path: &Path, url: &str) -> Result<Arc<WriteLock>, OpenError> {
     Ok(lock)
 }
 
-fn base_options(path: &Path) -> SqliteConnectOptions {
+fn base_options(path: &Path, options: &OpenOptions) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
-        .busy_timeout(Duration::from_secs(5))
+        .busy_timeout(options.lock_timeout)
         .foreign_keys(true)
         .pragma("mmap_size", "0")
         .pragma("trusted_schema", "OFF")
@@ -108,8 +109,8 @@ fn base_options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-fn writer_options(path: &Path) -> SqliteConnectOptions {
-    base_options(path)
+fn writer_options(path: &Path, options: &OpenOptions) -> SqliteConnectOptions {
+    base_options(path, options)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
@@ -121,16 +122,20 @@ fn writer_options(path: &Path) -> SqliteConnectOptions {
         .pragma("wal_autocheckpoint", "1000")
 }
 
-fn reader_options(path: &Path) -> SqliteConnectOptions {
-    base_options(path).read_only(true).pragma("query_only", "ON")
+fn reader_options(path: &Path, options: &OpenOptions) -> SqliteConnectOptions {
+    base_options(path, options).read_only(true).pragma("query_only", "ON")
 }
 
-async fn open_writer(path: &Path, url: &str) -> Result<(SqliteConnection, MigrationReport), OpenError> {
+async fn open_writer(
+    path: &Path,
+    url: &str,
+    options: &OpenOptions,
+) -> Result<(SqliteConnection, MigrationReport), OpenError> {
     let failed = |error: sqlx::Error| open_error(url, &error);
     if path.metadata().is_ok_and(|metadata| metadata.permissions().readonly()) {
         return Err(OpenError::ReadOnly { url: url.to_owned() });
     }
-    let mut writer = writer_options(path).connect().await.map_err(failed)?;
+    let mut writer = writer_options(path, options).connect().await.map_err(failed)?;
     check_library(&mut writer).await.map_err(failed)??;
     check_pragmas(&mut writer).await.map_err(failed)??;
     if path.metadata().is_ok_and(|metadata| metadata.len() <= QUICK_CHECK_BYTES_MAX) {
@@ -161,10 +166,10 @@ async fn migrate_writer(writer: &mut SqliteConnection, url: &str) -> Result<Migr
     Ok(report)
 }
 
-async fn check_version(path: &Path, url: &str) -> Result<MigrationReport, OpenError> {
+async fn check_version(path: &Path, url: &str, options: &OpenOptions) -> Result<MigrationReport, OpenError> {
     let failed = |error: sqlx::Error| open_error(url, &error);
     let program = migrate::newest(embedded::migrations::runner().get_migrations());
-    let mut connection = reader_options(path).connect().await.map_err(failed)?;
+    let mut connection = reader_options(path, options).connect().await.map_err(failed)?;
     let has_history = has_history(&mut connection).await.map_err(failed)?;
     let database =
         if has_history { migrate::database_version(&mut connection).await.map_err(failed)? } else { 0 };
@@ -199,13 +204,12 @@ async fn check_library(connection: &mut SqliteConnection) -> Result<Result<(), O
 }
 
 /// The pragmas that durability rests on, as the connection has them.
-pub(super) const PRAGMAS: [(&str, &str); 6] = [
+const PRAGMAS: [(&str, &str); 5] = [
     ("journal_mode", "wal"),
     ("synchronous", "2"),
     ("foreign_keys", "1"),
     ("mmap_size", "0"),
     ("trusted_schema", "0"),
-    ("busy_timeout", "5000"),
 ];
 
 async fn check_pragmas(connection: &mut SqliteConnection) -> Result<Result<(), OpenError>, sqlx::Error> {

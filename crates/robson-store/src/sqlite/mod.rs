@@ -19,7 +19,7 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{Connection as _, Row as _};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::open::{Access, OpenError};
+use crate::open::{OpenError, OpenOptions};
 use crate::sql::events;
 use crate::sql::migrate::MigrationReport;
 use crate::sql::statement::{self, Dialect, OnConflict, Statement};
@@ -41,9 +41,9 @@ impl SqliteStore {
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub async fn open(path: impl AsRef<Path>, access: Access) -> Result<Self, OpenError> {
+    pub async fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
-        let opened = connect::open(&path, access).await?;
+        let opened = connect::open(&path, options).await?;
         Ok(Self {
             path,
             writer: Mutex::new(opened.writer),
@@ -58,14 +58,31 @@ impl SqliteStore {
         &self.migrations
     }
 
-    /// The pragmas that durability rests on: name, what it must be, what the writer has.
+    /// The library's version.
     ///
     /// # Errors
     /// As the store says.
-    pub async fn pragmas(&self) -> Result<Vec<(&'static str, &'static str, String)>, StoreError> {
-        let mut writer = self.writer().await?;
-        let connection = writer.as_mut().ok_or(StoreError::Closed)?;
-        connect::read_pragmas(connection).await.map_err(|error| read_error(&error))
+    pub async fn version(&self) -> Result<String, StoreError> {
+        let query = sqlx::query_scalar("SELECT sqlite_version()");
+        query.fetch_one(&self.readers).await.map_err(|error| read_error(&error))
+    }
+
+    /// The pragmas that durability rests on: name and value, as the writer has them; in a read-only
+    /// handle, as a reader has them.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let failed = |error: sqlx::Error| read_error(&error);
+        let mut writer = self.writer.lock().await;
+        let pragmas = match writer.as_mut() {
+            Some(connection) => connect::read_pragmas(connection).await.map_err(failed)?,
+            None => {
+                let mut reader = self.readers.acquire().await.map_err(failed)?;
+                connect::read_pragmas(&mut reader).await.map_err(failed)?
+            }
+        };
+        Ok(pragmas.into_iter().map(|(name, _, value)| (name.to_owned(), value)).collect())
     }
 
     /// The file.
@@ -96,6 +113,30 @@ impl SqliteStore {
         let done = sqlx::query(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut connection).await?;
         connection.close().await?;
         Ok(done.rows_affected())
+    }
+
+    /// Runs one statement on the writer's own connection, for tests that limit it.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    #[doc(hidden)]
+    pub async fn execute_on_writer(&self, sql: &str) -> Result<(), sqlx::Error> {
+        let mut writer = self.writer.lock().await;
+        let connection = writer.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(connection).await.map(|_| ())
+    }
+
+    /// Takes every connection that reads, until the answer is dropped, for tests.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    #[doc(hidden)]
+    pub async fn hold_readers(&self) -> Result<impl Send + use<>, sqlx::Error> {
+        let mut held = Vec::new();
+        for _ in 0..self.readers.options().get_max_connections() {
+            held.push(self.readers.acquire().await?);
+        }
+        Ok(held)
     }
 
     async fn writer(&self) -> Result<MutexGuard<'_, Option<SqliteConnection>>, StoreError> {
@@ -151,7 +192,7 @@ async fn write(tx: &mut SqliteConnection, batch: &Batch) -> Result<(), CommitErr
     let snapshots: Vec<Row> = batch.snapshots.iter().map(Snapshot::to_row).collect();
     insert(tx, tenant, &SNAPSHOTS, &snapshots, OnConflict::Replace).await?;
     for moved in &batch.checkpoints {
-        let query = sqlx::query(include_str!("sql/move_checkpoint.sql"))
+        let query = sqlx::query(include_str!("../sql/move_checkpoint.sql"))
             .bind(tenant.0.hyphenated().to_string())
             .bind(moved.name.clone())
             .bind(moved.from)
@@ -164,7 +205,7 @@ async fn write(tx: &mut SqliteConnection, batch: &Batch) -> Result<(), CommitErr
 
 async fn move_head(tx: &mut SqliteConnection, batch: &Batch) -> Result<(), CommitError> {
     let tenant = batch.tenant.0.hyphenated().to_string();
-    let query = sqlx::query(include_str!("sql/move_head.sql"))
+    let query = sqlx::query(include_str!("../sql/move_head.sql"))
         .bind(tenant.clone())
         .bind(batch.epoch)
         .bind(batch.before.log_seq)
@@ -175,7 +216,7 @@ async fn move_head(tx: &mut SqliteConnection, batch: &Batch) -> Result<(), Commi
     if moved.rows_affected() == 1 {
         return Ok(());
     }
-    let epoch = sqlx::query(include_str!("sql/head.sql")).bind(tenant).fetch_optional(tx).await;
+    let epoch = sqlx::query(include_str!("../sql/head.sql")).bind(tenant).fetch_optional(tx).await;
     match epoch.map_err(|error| commit_error(&error))? {
         Some(row) if row.try_get::<i64, _>(0).ok() == Some(batch.epoch) => Err(CommitError::Stale),
         _ => Err(CommitError::Fenced),
@@ -235,7 +276,7 @@ impl Store for SqliteStore {
     async fn register(&self, tenant: TenantId) -> Result<(), StoreError> {
         let mut writer = self.writer().await?;
         let connection = writer.as_mut().ok_or(StoreError::Closed)?;
-        sqlx::query(include_str!("sql/register.sql"))
+        sqlx::query(include_str!("../sql/register.sql"))
             .bind(tenant.0.hyphenated().to_string())
             .bind(Head::EMPTY.chain_hash.0.to_vec())
             .bind(Head::EMPTY.ingested_at.to_string())
@@ -246,7 +287,7 @@ impl Store for SqliteStore {
     }
 
     async fn tenants(&self) -> Result<Vec<TenantId>, StoreError> {
-        let rows = sqlx::query(include_str!("sql/tenants.sql")).fetch_all(&self.readers).await;
+        let rows = sqlx::query(include_str!("../sql/tenants.sql")).fetch_all(&self.readers).await;
         let rows = rows.map_err(|error| read_error(&error))?;
         rows.iter()
             .map(|row| row.try_get::<String, _>(0).map_err(|error| read_error(&error)))
@@ -290,7 +331,7 @@ impl Store for SqliteStore {
         let mut writer = self.writer.lock().await;
         let connection =
             writer.as_mut().ok_or_else(|| CommitError::Unavailable(Box::new(StoreError::Closed)))?;
-        let query = sqlx::query(include_str!("sql/release.sql"))
+        let query = sqlx::query(include_str!("../sql/release.sql"))
             .bind(lease.tenant.0.hyphenated().to_string())
             .bind(lease.epoch);
         fenced_unless_one(query.execute(connection).await)
@@ -345,7 +386,7 @@ impl Store for SqliteStore {
     }
 
     async fn head(&self, tenant: TenantId) -> Result<Head, StoreError> {
-        let row = sqlx::query(include_str!("sql/head.sql"))
+        let row = sqlx::query(include_str!("../sql/head.sql"))
             .bind(tenant.0.hyphenated().to_string())
             .fetch_optional(&self.readers)
             .await
@@ -366,7 +407,7 @@ impl Store for SqliteStore {
         scope_id: &str,
         up_to: i64,
     ) -> Result<Option<Snapshot>, StoreError> {
-        let row = sqlx::query(include_str!("sql/snapshot.sql"))
+        let row = sqlx::query(include_str!("../sql/snapshot.sql"))
             .bind(tenant.0.hyphenated().to_string())
             .bind(scope.to_owned())
             .bind(scope_id.to_owned())

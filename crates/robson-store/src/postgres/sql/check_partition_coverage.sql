@@ -1,0 +1,1 @@
+SELECT check_partition_coverage($1);

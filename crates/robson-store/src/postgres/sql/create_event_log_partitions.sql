@@ -1,0 +1,1 @@
+SELECT create_event_log_partitions($1, $2);

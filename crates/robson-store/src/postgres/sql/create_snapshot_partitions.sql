@@ -1,0 +1,1 @@
+SELECT create_snapshot_partitions($1, $2);
