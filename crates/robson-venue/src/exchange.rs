@@ -181,7 +181,7 @@ pub struct VenueFill {
 pub struct VenueBalance {
     /// The asset.
     pub asset: Asset,
-    /// What new orders may use.
+    /// What new orders may use; below zero when losses have eaten into what is locked.
     pub free: Amount,
     /// What positions and working orders hold.
     pub locked: Amount,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use robson_domain::{Quantity, Symbol, Timestamp};
-use robson_venue::feed::{FeedSource, RecordedFeed, RowKind, Tick};
+use robson_venue::feed::{FeedSource, Path as TickPath, Playback, RecordedFeed, RowKind, Tick};
 use rust_decimal::Decimal;
 
 const BARS: &str = "open_time,open,high,low,close,volume\n";
@@ -158,8 +158,9 @@ fn a_bar_plays_as_sixty_steps_over_its_nearer_extreme() {
     assert_eq!((closing, opening), (vec![59, 119], vec![0, 60]));
     assert_eq!(ticks[59].closes.unwrap().close_time, at("2020-01-01T01:00:00Z"));
     assert_eq!(ticks[60].path, None);
-    assert_eq!(ticks[61].path.unwrap().price, ticks[60].price);
-    assert_eq!(ticks[61].path.unwrap().at, ticks[60].at);
+    let path = ticks[61].path.unwrap();
+    assert_eq!((path.begins_at(), path.price_at(path.begins_at())), (ticks[60].at, ticks[60].price));
+    assert_eq!(ticks[61].bar.unwrap().opened_at, ticks[60].at);
 }
 
 #[test]
@@ -201,7 +202,64 @@ fn a_resumed_feed_continues_as_the_first_run_did() {
         assert!(resumed.eq(whole[i..].iter().cloned()));
     }
     assert_eq!(feed.resume_at(at("2020-01-02T00:00:00Z")).next(), None);
-    assert_eq!(feed.resume_at(at("2020-01-01T00:00:30Z")).next().unwrap().at, at("2020-01-01T00:01:00Z"));
+}
+
+#[test]
+fn within_a_step_a_feed_resumes_with_the_split_that_was_made_there() {
+    let feed = feed_of(&[&format!(
+        "{BARS}2020-01-01T00:00:00Z,100,104,98,101,6\n2020-01-01T01:00:00Z,101,101,101,101,6\n"
+    )]);
+    let shown = |playback: &mut Playback| {
+        let tick = playback.next().unwrap();
+        format!("{} {} {}", tick.at, tick.price, tick.quantity)
+    };
+    let mut resumed = feed.resume_at(at("2020-01-01T00:05:15Z"));
+    assert_eq!(resumed.next_at(), Some(at("2020-01-01T00:05:15Z")));
+    assert_eq!(shown(&mut resumed), "2020-01-01T00:05:15.000000Z 99.48 0.025");
+    assert_eq!(shown(&mut resumed), "2020-01-01T00:06:00.000000Z 99.4 0.075");
+    assert_eq!(shown(&mut resumed), "2020-01-01T00:07:00.000000Z 99.3 0.1");
+    for before_a_jump in ["2019-12-31T23:59:30Z", "2020-01-01T00:59:30Z"] {
+        assert!(feed.resume_at(at(before_a_jump)).next().unwrap().opens_bar);
+    }
+}
+
+#[test]
+fn a_stop_between_two_steps_is_met_where_it_lies() {
+    let feed = feed_of(&[&format!("{BARS}2020-01-01T00:00:00Z,100,104,98,101,6\n")]);
+    let stop = "98.95".parse().unwrap();
+    let mut is_armed = true;
+    let mut playback = feed.play();
+    let mut seen = Vec::new();
+    while let Some(tick) = playback.next_or_split(|tick| tick.reaches(stop, true).filter(|_| is_armed)) {
+        is_armed &= tick.price > stop;
+        seen.push(tick);
+    }
+    assert_eq!(seen.len(), 61);
+    assert_eq!(
+        (seen[11].at, seen[11].price),
+        (at("2020-01-01T00:00:10.450001Z"), stop),
+        "before, 98.955 and more round to 98.96"
+    );
+    assert_eq!(seen[12].at, at("2020-01-01T00:00:11Z"));
+    let sum = seen.iter().try_fold(Quantity::ZERO, |sum, tick| sum.plus(tick.quantity)).unwrap();
+    assert_eq!(sum.to_string(), "6");
+}
+
+#[test]
+fn the_last_ticks_before_an_instant_are_at_hand() {
+    let bar = format!("{BARS}2020-01-01T00:00:00Z,10,12,9,11,6\n");
+    let trades = format!("{TRADES}2020-01-01T00:00:00Z,5,1,buy,1\n2020-01-01T00:00:00Z,6,1,buy,2\n");
+    let feed = feed_of(&[&trades, &bar, &format!("{TRADES}2020-01-02T00:00:00Z,7,1,buy,1\n")]);
+    let whole: Vec<Tick> = feed.play().collect();
+    assert!(feed.play().last_ticks().is_empty());
+    for (i, tick) in whole.iter().enumerate() {
+        let mut expected: Vec<Tick> = Vec::new();
+        for earlier in &whole[..i] {
+            expected.retain(|tick| tick.symbol != earlier.symbol);
+            expected.push(earlier.clone());
+        }
+        assert_eq!(feed.resume_at(tick.at).last_ticks(), expected);
+    }
 }
 
 #[test]
@@ -245,6 +303,48 @@ fn cents(value: i64) -> Decimal {
     Decimal::new(value, 2)
 }
 
+fn micros(n: i64) -> Timestamp {
+    at("2020-01-01T00:00:00Z").plus_micros(n)
+}
+
+/// A tick at the end of a step that begins at 0.
+fn step(from: i64, to: i64, length: i64, volume: Decimal) -> Tick {
+    let price = |ticks| cents(ticks).to_string().parse().unwrap();
+    let quantity = Quantity::new(volume).unwrap();
+    let path = TickPath::new((micros(0), price(from)), (micros(length), price(to)), quantity, price(1));
+    Tick {
+        symbol: std::sync::Arc::new("S".parse().unwrap()),
+        at: micros(length),
+        price: price(to),
+        quantity,
+        side: None,
+        path,
+        bar: None,
+        opens_bar: false,
+        closes: None,
+    }
+}
+
+/// Bars of 600 microseconds, so that steps, splits and bumped ticks of two files often meet.
+fn short_bars(offset: i64, closes: &[i64]) -> String {
+    let row = |(i, pair): (usize, &[i64])| {
+        let (open, close) = (pair[0], pair[1]);
+        let at = micros(offset + 600 * i64::try_from(i).unwrap());
+        let (high, low) = (open.max(close) + 7, open.min(close) - 5);
+        format!("{at},{},{},{},{},6\n", cents(open), cents(high), cents(low), cents(close))
+    };
+    format!("{BARS}{}", closes.windows(2).enumerate().map(row).collect::<String>())
+}
+
+/// Plays on, splitting at the given instants of each file.
+fn play_split(mut playback: Playback, splits: &[(usize, i64)]) -> impl Iterator<Item = Tick> {
+    let wanted = move |tick: &Tick| {
+        let of_symbol = splits.iter().filter(|(source, _)| tick.symbol.as_str() == format!("S{source}"));
+        of_symbol.map(|(_, at)| micros(*at)).filter(|at| tick.split_at(*at).is_some()).min()
+    };
+    std::iter::from_fn(move || playback.next_or_split(wanted))
+}
+
 proptest! {
     #[test]
     fn a_bars_steps_stay_within_it_and_add_up(
@@ -267,5 +367,93 @@ proptest! {
         prop_assert!(ticks.iter().any(|t| t.price.get() == low) && ticks.iter().any(|t| t.price.get() == high));
         let sum = ticks.iter().try_fold(Quantity::ZERO, |sum, t| sum.plus(t.quantity)).unwrap();
         prop_assert_eq!(sum.get(), volume.trunc_with_scale(12).normalize());
+    }
+
+    #[test]
+    fn a_level_is_reached_at_the_first_microsecond(
+        from in 1_i64..60, to in 1_i64..60, length in 1_i64..200, begin in 0_i64..200, level in 1_i64..1200,
+        falling in any::<bool>(),
+    ) {
+        let whole = step(from, to, length, Decimal::ONE);
+        let tick = whole.split_at(micros(begin)).map_or(whole, |(_, rest)| rest);
+        let path = tick.path.unwrap();
+        let level = Decimal::new(level, 3).to_string().parse().unwrap();
+        let has_reached = |n: &i64| {
+            let price = path.price_at(micros(*n));
+            if falling { price <= level } else { price >= level }
+        };
+        let first = path.begins_at().micros_since(micros(0)) + 1;
+        let expected = (first..length).find(has_reached).map(micros);
+        prop_assert_eq!(tick.reaches(level, falling), expected);
+        if let Some(reached) = expected {
+            prop_assert_eq!(tick.split_at(reached).unwrap().0.reaches(level, falling), None);
+        }
+    }
+
+    #[test]
+    fn a_split_is_the_same_however_often_the_step_was_split_before(
+        from in 1_i64..1_000_000, to in 1_i64..1_000_000, length in 1_i64..100_000_000_000,
+        volume in 0_i64..i64::MAX, scale in 0_u32..13,
+        cuts in prop::collection::btree_set(0_i64..100_000_000_000, 0..8),
+    ) {
+        let whole = step(from, to, length, Decimal::new(volume, scale));
+        let mut rest = whole.clone();
+        let mut sum = Quantity::ZERO;
+        for cut in cuts {
+            let direct = whole.split_at(micros(cut));
+            let stepwise = rest.split_at(micros(cut));
+            prop_assert_eq!(direct.is_some(), stepwise.is_some());
+            prop_assert_eq!(direct.is_some(), 0 < cut && cut < length);
+            let (Some(direct), Some(stepwise)) = (direct, stepwise) else { continue };
+            prop_assert_eq!(direct.0.price, stepwise.0.price);
+            prop_assert_eq!(&direct.1, &stepwise.1);
+            sum = sum.plus(stepwise.0.quantity).unwrap();
+            rest = stepwise.1;
+        }
+        prop_assert_eq!(sum.plus(rest.quantity).unwrap(), whole.quantity);
+        prop_assert_eq!((rest.at, rest.price), (whole.at, whole.price));
+    }
+
+    #[test]
+    fn a_feed_resumed_at_a_split_continues_as_the_player_that_split_there(
+        closes in prop::collection::vec(100_i64..200, 3..5),
+        splits in prop::collection::vec((Just(0_usize), 0_i64..2_500), 0..30),
+    ) {
+        let feed = feed_of(&[&short_bars(0, &closes)]);
+        let whole: Vec<Tick> = feed.play().collect();
+        let seen: Vec<Tick> = play_split(feed.play(), &splits).collect();
+        let is_split = |tick: &Tick| whole.iter().all(|whole| whole.at != tick.at);
+        for (i, tick) in seen.iter().enumerate().filter(|(i, tick)| i % 17 == 0 || is_split(tick)) {
+            let resumed = feed.resume_at(tick.at);
+            let closed = seen[..i].iter().filter_map(|tick| tick.closes).collect::<Vec<_>>();
+            prop_assert_eq!(resumed.closed_bars(&tick.symbol, 100), closed);
+            let again: Vec<Tick> = play_split(resumed, &splits).take(100).collect();
+            prop_assert_eq!((again[0].at, again[0].price), (tick.at, tick.price));
+            prop_assert_eq!(again[0].closes, tick.closes);
+            prop_assert_eq!(&again[1..], &seen[i + 1..i + again.len()]);
+            prop_assert!(again.len() == 100 || i + again.len() == seen.len());
+        }
+    }
+
+    #[test]
+    fn splits_of_several_symbols_share_one_clock_and_move_no_whole_tick(
+        closes in prop::collection::vec(100_i64..200, 3..5),
+        offset in 0_i64..700,
+        splits in prop::collection::vec((0_usize..2, 0_i64..2_500), 0..30),
+    ) {
+        let feed = feed_of(&[&short_bars(0, &closes), &short_bars(offset, &closes)]);
+        let whole: Vec<Tick> = feed.play().collect();
+        let seen: Vec<Tick> = play_split(feed.play(), &splits).collect();
+        prop_assert!(seen.windows(2).all(|pair| pair[0].at < pair[1].at));
+        let key = |tick: &Tick| (tick.at, tick.symbol.clone(), tick.price, tick.closes, tick.bar);
+        let keys = |ticks: &[Tick]| ticks.iter().map(key).collect::<Vec<_>>();
+        let unsplit: Vec<_> = keys(&seen).into_iter().filter(|k| whole.iter().any(|t| t.at == k.0)).collect();
+        prop_assert!(unsplit == keys(&whole));
+        let is_split = |tick: &Tick| whole.iter().all(|whole| whole.at != tick.at);
+        for (i, tick) in seen.iter().enumerate().filter(|(i, tick)| i % 17 == 0 || is_split(tick)) {
+            let again: Vec<Tick> = play_split(feed.resume_at(tick.at), &splits).take(100).collect();
+            prop_assert!(again.len() == 100 || i + again.len() == seen.len());
+            prop_assert!(keys(&again) == keys(&seen[i..i + again.len()]), "resumed at {}", tick.at);
+        }
     }
 }

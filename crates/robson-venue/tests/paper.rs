@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use robson_domain::{ClientOrderId, Money, OrderSide, OrderType, Quantity, Symbol, Timestamp};
 use robson_venue::exchange::{Instrument, OrderLookup, OrderRequest, PlaceOutcome};
-use robson_venue::feed::{PathStart, Tick};
+use robson_venue::feed::{Path, RunningBar, Tick};
 use robson_venue::paper::{PaperEvent, PaperRules, PaperState, PlaceDecision};
 use rust_decimal::Decimal;
 
@@ -62,6 +62,7 @@ impl Venue {
             quantity: volume.parse().unwrap(),
             side: None,
             path: None,
+            bar: None,
             opens_bar: false,
             closes: None,
         });
@@ -198,13 +199,79 @@ fn within_a_bar_an_order_meets_the_price_on_its_way_and_over_a_gap_the_first_pri
     venue.tick(0, "1000", "100");
     venue.send("a", "buy 1");
     let mut tick = venue.last.clone().unwrap();
-    tick.path = Some(PathStart { at: second(0), price: "1000".parse().unwrap() });
     (tick.at, tick.price) = (second(1), "1100".parse().unwrap());
+    let start = (second(0), "1000".parse().unwrap());
+    tick.path = Path::new(start, (tick.at, tick.price), tick.quantity, "0.01".parse().unwrap());
     venue.take(tick);
     assert_eq!(venue.order("a"), "filled 1@1005.21", "a twentieth of the way, and the slippage");
     venue.send("b", "sell 1 reduce");
     venue.tick(3600, "900", "100");
     assert_eq!(venue.order("b"), "filled 1@899.82");
+}
+
+#[test]
+fn the_rest_of_a_split_step_fills_at_the_price_on_its_way() {
+    let mut venue = Venue::funded("10000");
+    venue.tick(0, "1000", "100");
+    let mut tick = venue.last.clone().unwrap();
+    (tick.at, tick.price) = (second(10), "1100".parse().unwrap());
+    let start = (second(0), "1000".parse().unwrap());
+    tick.path = Path::new(start, (tick.at, tick.price), tick.quantity, "0.01".parse().unwrap());
+    let (first, rest) = tick.split_at(second(5)).unwrap();
+    venue.take(first);
+    venue.send("a", "buy 1");
+    venue.take(rest);
+    assert_eq!(venue.order("a"), "filled 1@1050.72", "1050.50 and the slippage");
+}
+
+/// A tick of the bar that opened at `opened_at` and has so much volume.
+fn in_bar(at: i64, opened_at: i64, volume: &str) -> Tick {
+    Tick {
+        symbol: Arc::new("BTCUSD".parse().unwrap()),
+        at: second(at),
+        price: "1000".parse().unwrap(),
+        quantity: Quantity::ZERO,
+        side: None,
+        path: None,
+        bar: Some(RunningBar { opened_at: second(opened_at), volume: volume.parse().unwrap() }),
+        opens_bar: at == opened_at,
+        closes: None,
+    }
+}
+
+#[test]
+fn orders_take_at_most_a_part_of_a_bar_from_its_first_step_on() {
+    let mut venue = Venue::funded("10000");
+    venue.take(in_bar(0, 0, "4"));
+    venue.send("a", "buy 0.75");
+    venue.send("b", "buy 1");
+    venue.take(in_bar(1, 0, "4"));
+    assert_eq!(
+        (venue.order("a"), venue.order("b")),
+        ("filled 0.75@1000.2".into(), "partial 0.25@1000.2".into())
+    );
+    venue.take(in_bar(59, 0, "4"));
+    assert_eq!(venue.order("b"), "partial 0.25@1000.2", "the bar has no more");
+    venue.take(in_bar(60, 60, "2"));
+    assert_eq!(venue.order("b"), "partial 0.25@1000.2 0.5@1000.2", "the next bar has");
+    venue.take(in_bar(61, 60, "2"));
+    assert_eq!(venue.order("b"), "partial 0.25@1000.2 0.5@1000.2");
+}
+
+#[test]
+fn a_restart_within_a_bar_brings_no_volume_back() {
+    let mut venue = Venue::funded("10000");
+    venue.take(in_bar(0, 0, "4"));
+    venue.send("a", "buy 0.9");
+    venue.take(in_bar(1, 0, "4"));
+    let mut replayed = new_state();
+    for event in &venue.log {
+        replayed.apply(event).unwrap();
+    }
+    venue.state = replayed;
+    venue.send("b", "buy 1");
+    venue.take(in_bar(2, 0, "4"));
+    assert_eq!(venue.order("b"), "partial 0.1@1000.2");
 }
 
 #[test]

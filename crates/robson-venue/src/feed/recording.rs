@@ -67,9 +67,13 @@ impl RecordedFeed {
     }
 
     /// Plays from the tick whose time is `at`, or else from the first one after.
+    ///
+    /// Where `at` lies within a step, a player has split the step there: the part up to `at` comes first,
+    /// from the step's beginning even if it had been split before, and then the rest. A player that makes
+    /// the same splits from there on sees what the first one saw.
     pub fn resume_at(&self, at: Timestamp) -> Playback {
         let mut playback = self.play();
-        playback.skip_before(at);
+        playback.skip_to(at);
         playback
     }
 

@@ -2,7 +2,7 @@
 //!
 //! [`PaperState`] is the venue's book: a pure fold over its own events. It fills at the price that the
 //! market has `latency` after an order was accepted, worse by `slippage`, and takes at most a part of each
-//! tick's volume. [`PaperExchange`] keeps the book in a log of its own and puts it behind the port. It never
+//! bar's, or each recorded trade's, volume. [`PaperExchange`] keeps the book in a log of its own and puts it behind the port. It never
 //! knows what the trader believes; it can only be asked.
 
 mod event;

@@ -16,7 +16,7 @@ pub struct PaperRules {
     pub slippage: Fraction,
     /// The time from acceptance until an order can fill, in microseconds.
     pub latency_micros: i64,
-    /// The part of a tick's volume that our orders may take together.
+    /// The part of each bar's, or each recorded trade's, volume that our orders may take together.
     pub participation: Fraction,
 }
 

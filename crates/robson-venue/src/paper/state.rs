@@ -156,7 +156,10 @@ impl PaperState {
         Ok(money(locked))
     }
 
-    /// What new positions may be worth.
+    /// What new positions may be worth; below zero when losses and fees have eaten into what is locked.
+    ///
+    /// It is told as it is, also as a balance's `free`: whoever sizes an order by it must expect less than
+    /// nothing.
     ///
     /// # Errors
     /// `Overflow`.
@@ -290,7 +293,7 @@ impl PaperState {
         else {
             return Ok(events);
         };
-        let mut volume = tick.quantity.get().checked_mul(self.rules.participation.get()).ok_or(Overflow)?;
+        let mut volume = self.volume_left(tick)?;
         let mut position = self.positions.get(&*tick.symbol).copied().unwrap_or_default();
         let mut trade_id = self.last_trade_id;
         for order in self.working_orders(&tick.symbol).filter(|order| order.fillable_at <= tick.at) {
@@ -321,6 +324,24 @@ impl PaperState {
         Ok(events)
     }
 
+    /// What our orders may still take: of a recorded trade, their part; of a bar, their part of the whole
+    /// bar, from its first step on, less what they have taken since it opened.
+    ///
+    /// That is asked of the fills, so a restart within a bar changes nothing.
+    fn volume_left(&self, tick: &Tick) -> Result<Decimal, Overflow> {
+        let volume = tick.bar.map_or(tick.quantity, |bar| bar.volume);
+        let part = volume.get().checked_mul(self.rules.participation.get()).ok_or(Overflow)?;
+        let Some(bar) = tick.bar else { return Ok(part) };
+        let of_symbol = self.orders.values().filter(|order| order.symbol == *tick.symbol);
+        let taken = of_symbol
+            .filter(|order| order.changed_at >= bar.opened_at)
+            .flat_map(|order| order.fills.iter().rev().take_while(|fill| fill.at >= bar.opened_at))
+            .map(|fill| fill.quantity.get())
+            .try_fold(Decimal::ZERO, Decimal::checked_add);
+        let left = part.checked_sub(taken.ok_or(Overflow)?).ok_or(Overflow)?;
+        Ok(left.max(Decimal::ZERO))
+    }
+
     /// The market's price for an order on a tick, worse by the slippage.
     ///
     /// Within a bar the price runs straight from step to step, so an order that becomes fillable on the way
@@ -332,15 +353,8 @@ impl PaperState {
         instrument: &Instrument,
     ) -> Result<Price, Overflow> {
         let became_fillable = |start: Timestamp| order.fillable_at > start || order.accepted_at >= start;
-        let price = match tick.path.filter(|path| became_fillable(path.at)) {
-            Some(path) => {
-                let part = Decimal::from(order.fillable_at.micros_since(path.at));
-                let whole = Decimal::from(tick.at.micros_since(path.at));
-                let rise = tick.price.get().checked_sub(path.price.get()).ok_or(Overflow)?;
-                let risen =
-                    rise.checked_mul(part).and_then(|rise| rise.checked_div(whole)).ok_or(Overflow)?;
-                path.price.get().checked_add(risen).ok_or(Overflow)?
-            }
+        let price = match tick.path.filter(|path| became_fillable(path.begins_at())) {
+            Some(path) => path.price_at(order.fillable_at).get(),
             None => tick.price.get(),
         };
         let slip = price.checked_mul(self.rules.slippage.get()).ok_or(Overflow)?;
