@@ -60,6 +60,7 @@ fn tick(at: i64) -> Tick {
         quantity: "2".parse().unwrap(),
         side: None,
         path: None,
+        bar: None,
         opens_bar: false,
         closes: None,
     }
@@ -117,6 +118,27 @@ async fn the_book_survives_a_restart() {
     let balance = &paper.balances().await.unwrap()[0];
     assert_eq!(balance.free.plus(balance.locked).unwrap(), balance.total);
     assert_eq!(paper.positions().await.unwrap()[0].quantity.to_string(), "1");
+}
+
+#[tokio::test]
+async fn the_last_ticks_taken_in_again_bring_the_prices_back_and_write_nothing() {
+    let (store, paper) = ready(FaultPlan::NONE).await;
+    paper.place(buy("a", "1")).await;
+    let reports = paper.on_tick(&tick(2)).await.unwrap();
+    drop(paper);
+    for last in [tick(2), Tick { quantity: "0".parse().unwrap(), ..tick(3) }] {
+        let paper = open(&store, FaultPlan::NONE).await;
+        let before = paper.state().await;
+        let again = paper.on_tick(&last).await.unwrap();
+        assert_eq!(again, if last.at == second(2) { reports.clone() } else { Vec::new() });
+        assert_eq!(paper.state().await, before);
+    }
+    let paper = open(&store, FaultPlan::NONE).await;
+    paper.on_tick(&tick(2)).await.unwrap();
+    let PlaceOutcome::Confirmed(report) = paper.place(buy("b", "1")).await else {
+        panic!("there is a price")
+    };
+    assert_eq!(report.accepted_at, second(2));
 }
 
 #[tokio::test]

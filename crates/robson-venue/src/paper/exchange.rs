@@ -86,6 +86,10 @@ impl<S: Store> PaperExchange<S> {
     ///
     /// A tick at or before the cursor was taken in before: it changes nothing, and the answer is the first one.
     ///
+    /// What is only remembered, the feed's clock and its last prices, comes back after a restart when the last
+    /// ticks before it are taken in again, as [`Playback::last_ticks`](crate::feed::Playback::last_ticks) gives
+    /// them, oldest first: they write nothing, since what they did is in the book.
+    ///
     /// # Errors
     /// `PaperError`.
     pub async fn on_tick(&self, tick: &Tick) -> Result<Vec<OrderReport>, PaperError> {
