@@ -12,8 +12,8 @@ use chrono::{DateTime, Datelike as _, Utc};
 use robson_eventlog::snapshot::SNAPSHOTS;
 use robson_eventlog::{
     AcquireError, Batch, ChainHash, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery, Head, Lease,
-    Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion, Table, TenantId,
-    Timestamp, Value, WriterId,
+    Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamMove, StreamVersion, Table,
+    TenantId, Timestamp, Value, WriterId,
 };
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgQueryResult, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
@@ -345,6 +345,9 @@ impl PostgresStore {
 /// Everything of a batch, in the open transaction.
 async fn write(tx: &mut PgConnection, batch: &Batch) -> Result<(), CommitError> {
     move_head(tx, batch).await?;
+    if let Some(flaw) = batch.flaw() {
+        return Err(CommitError::Broken(flaw));
+    }
     let tenant = batch.tenant;
     let dedupe: Vec<Row> = batch.dedupe.iter().map(events::dedupe_row).collect();
     insert_new(tx, tenant, &EVENT_IDEMPOTENCY, &dedupe).await?;
@@ -389,7 +392,9 @@ async fn move_head(tx: &mut PgConnection, batch: &Batch) -> Result<(), CommitErr
 
 async fn move_streams(tx: &mut PgConnection, batch: &Batch) -> Result<(), CommitError> {
     let (old, new): (Vec<_>, Vec<_>) = batch.streams.iter().partition(|moved| moved.expected_seq > 0);
-    let new: Vec<Row> = new.into_iter().filter(|m| m.last_seq > 0).map(events::new_stream_row).collect();
+    let (absent, new): (Vec<_>, Vec<_>) = new.into_iter().partition(|moved| moved.last_seq == 0);
+    require_absent(tx, batch.tenant, &absent).await?;
+    let new: Vec<Row> = new.into_iter().map(events::new_stream_row).collect();
     insert_new(tx, batch.tenant, &STREAM_STATE, &new).await?;
     if old.is_empty() {
         return Ok(());
@@ -400,6 +405,25 @@ async fn move_streams(tx: &mut PgConnection, batch: &Batch) -> Result<(), Commit
         .bind(old.iter().map(|moved| moved.expected_seq).collect::<Vec<_>>())
         .bind(old.iter().map(|moved| moved.last_seq).collect::<Vec<_>>());
     require(query.execute(tx).await, old.len())
+}
+
+/// Streams that are asserted not to exist, and are not written.
+async fn require_absent(
+    tx: &mut PgConnection,
+    tenant: TenantId,
+    streams: &[&StreamMove],
+) -> Result<(), CommitError> {
+    if streams.is_empty() {
+        return Ok(());
+    }
+    let keys = streams.iter().map(|moved| vec![Value::Text(moved.stream.to_string())]).collect();
+    for statement in statement::select(Dialect::Postgres, tenant, &STREAM_STATE, &RowQuery::keys(keys)) {
+        let found = value::query(statement).fetch_optional(&mut *tx).await;
+        if found.map_err(|error| commit_error(&error))?.is_some() {
+            return Err(CommitError::Stale);
+        }
+    }
+    Ok(())
 }
 
 async fn insert_new(

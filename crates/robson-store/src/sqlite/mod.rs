@@ -12,8 +12,8 @@ use std::time::Duration;
 use robson_eventlog::snapshot::SNAPSHOTS;
 use robson_eventlog::{
     AcquireError, Batch, ChainHash, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery, Head, Lease,
-    Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion, Table, TenantId,
-    Value, WriterId,
+    Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamMove, StreamVersion, Table,
+    TenantId, Value, WriterId,
 };
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{Connection as _, Row as _};
@@ -29,7 +29,7 @@ use crate::sql::tables::{EVENT_IDEMPOTENCY, EVENT_LOG, PROJECTION_CHECKPOINTS, S
 #[derive(Debug)]
 pub struct SqliteStore {
     path: PathBuf,
-    writer: Mutex<Option<SqliteConnection>>,
+    writer: Arc<Mutex<Option<SqliteConnection>>>,
     readers: SqlitePool,
     migrations: MigrationReport,
     /// Held until the store is dropped; `None` in a read-only handle.
@@ -46,7 +46,7 @@ impl SqliteStore {
         let opened = connect::open(&path, options).await?;
         Ok(Self {
             path,
-            writer: Mutex::new(opened.writer),
+            writer: Arc::new(Mutex::new(opened.writer)),
             readers: opened.readers,
             migrations: opened.migrations,
             _lock: opened.lock,
@@ -120,10 +120,16 @@ impl SqliteStore {
     /// # Errors
     /// What SQLite says.
     #[doc(hidden)]
-    pub async fn execute_on_writer(&self, sql: &str) -> Result<(), sqlx::Error> {
-        let mut writer = self.writer.lock().await;
-        let connection = writer.as_mut().ok_or(sqlx::Error::PoolClosed)?;
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(connection).await.map(|_| ())
+    pub fn execute_on_writer(
+        &self,
+        sql: &'static str,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send + use<> {
+        let writer = Arc::clone(&self.writer);
+        async move {
+            let mut writer = writer.lock().await;
+            let connection = writer.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+            sqlx::raw_sql(sql).execute(connection).await.map(|_| ())
+        }
     }
 
     /// Takes every connection that reads, until the answer is dropped, for tests.
@@ -180,6 +186,9 @@ impl SqliteStore {
 /// Everything of a batch, in the open transaction.
 async fn write(tx: &mut SqliteConnection, batch: &Batch) -> Result<(), CommitError> {
     move_head(tx, batch).await?;
+    if let Some(flaw) = batch.flaw() {
+        return Err(CommitError::Broken(flaw));
+    }
     let tenant = batch.tenant;
     let dedupe: Vec<Row> = batch.dedupe.iter().map(events::dedupe_row).collect();
     insert_new(tx, tenant, &EVENT_IDEMPOTENCY, &dedupe).await?;
@@ -225,7 +234,9 @@ async fn move_head(tx: &mut SqliteConnection, batch: &Batch) -> Result<(), Commi
 
 async fn move_streams(tx: &mut SqliteConnection, batch: &Batch) -> Result<(), CommitError> {
     let (old, new): (Vec<_>, Vec<_>) = batch.streams.iter().partition(|moved| moved.expected_seq > 0);
-    let new: Vec<Row> = new.into_iter().filter(|m| m.last_seq > 0).map(events::new_stream_row).collect();
+    let (absent, new): (Vec<_>, Vec<_>) = new.into_iter().partition(|moved| moved.last_seq == 0);
+    require_absent(tx, batch.tenant, &absent).await?;
+    let new: Vec<Row> = new.into_iter().map(events::new_stream_row).collect();
     insert_new(tx, batch.tenant, &STREAM_STATE, &new).await?;
     if old.is_empty() {
         return Ok(());
@@ -236,6 +247,25 @@ async fn move_streams(tx: &mut SqliteConnection, batch: &Batch) -> Result<(), Co
         .bind(batch.tenant.0.hyphenated().to_string())
         .bind(sqlx::types::Json(moves));
     require(query.execute(tx).await, old.len())
+}
+
+/// Streams that are asserted not to exist, and are not written.
+async fn require_absent(
+    tx: &mut SqliteConnection,
+    tenant: TenantId,
+    streams: &[&StreamMove],
+) -> Result<(), CommitError> {
+    if streams.is_empty() {
+        return Ok(());
+    }
+    let keys = streams.iter().map(|moved| vec![Value::Text(moved.stream.to_string())]).collect();
+    for statement in statement::select(Dialect::Sqlite, tenant, &STREAM_STATE, &RowQuery::keys(keys)) {
+        let found = value::query(statement).fetch_optional(&mut *tx).await;
+        if found.map_err(|error| commit_error(&error))?.is_some() {
+            return Err(CommitError::Stale);
+        }
+    }
+    Ok(())
 }
 
 async fn insert_new(

@@ -1,0 +1,89 @@
+//! The storage contract on `AnyStore`, over each backend in turn.
+
+#[path = "backends/common.rs"]
+mod common;
+#[path = "backends/postgres.rs"]
+mod postgres;
+#[path = "backends/sqlite.rs"]
+mod sqlite;
+
+use std::process::ExitCode;
+
+use robson_conformance::{Access, Database, Fault, Harness, Injected};
+use robson_eventlog::Table;
+use robson_store::{AnyStore, DatabaseUrl, MemoryStore};
+
+use common::options;
+use postgres::{Postgres, PostgresDatabase};
+use sqlite::{Sqlite, SqliteDatabase};
+
+enum Any {
+    Memory,
+    Sqlite,
+    Postgres,
+}
+
+enum AnyDatabase {
+    Memory(MemoryStore),
+    Sqlite(SqliteDatabase),
+    Postgres(Box<PostgresDatabase>),
+}
+
+impl Harness for Any {
+    type Database = AnyDatabase;
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Memory => "any over memory",
+            Self::Sqlite => "any over sqlite",
+            Self::Postgres => "any over postgres",
+        }
+    }
+
+    async fn fresh(&self, case: &str) -> anyhow::Result<AnyDatabase> {
+        Ok(match self {
+            Self::Memory => AnyDatabase::Memory(MemoryStore::new()),
+            Self::Sqlite => AnyDatabase::Sqlite(Sqlite.fresh(case).await?),
+            Self::Postgres => AnyDatabase::Postgres(Box::new(Postgres.fresh(case).await?)),
+        })
+    }
+}
+
+impl Database for AnyDatabase {
+    type Store = AnyStore;
+
+    async fn open(&self, access: Access) -> anyhow::Result<AnyStore> {
+        let options = options(access);
+        let url: DatabaseUrl = match self {
+            // A second handle on the same memory has no URL.
+            Self::Memory(store) => return Ok(AnyStore::Memory(store.handle(options.access))),
+            Self::Sqlite(database) => format!("sqlite://{}", database.path().display()).parse()?,
+            Self::Postgres(database) => database.url().parse()?,
+        };
+        Ok(AnyStore::open(&url, &options).await?)
+    }
+
+    async fn prepare(&self, table: &'static Table) -> anyhow::Result<()> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Sqlite(database) => database.prepare(table).await,
+            Self::Postgres(database) => database.prepare(table).await,
+        }
+    }
+
+    async fn inject(&self, store: &AnyStore, fault: Fault) -> anyhow::Result<Injected> {
+        match (self, store) {
+            (Self::Sqlite(database), AnyStore::Sqlite(store)) => database.inject(store, fault).await,
+            (Self::Postgres(database), AnyStore::Postgres(store)) => database.inject(store, fault).await,
+            _ => match fault {
+                Fault::Crash => Ok(Injected::Done),
+                _ => Ok(Injected::Impossible("shown by the memory store's own run, where it can be")),
+            },
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let runs = [Any::Memory, Any::Sqlite, Any::Postgres].map(robson_conformance::run);
+    if runs.iter().all(|run| *run == ExitCode::SUCCESS) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
