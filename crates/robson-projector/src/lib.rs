@@ -33,13 +33,24 @@ macro_rules! tables {
             }
         }
 
+        /// The table that keeps an entity.
+        pub fn table_of(key: &EntityKey) -> &'static Table {
+            match key {
+                $(EntityKey::$entity(_) => &$module::TABLE,)+
+            }
+        }
+
         fn put_row(entity: &Entity) -> (&'static Table, Row) {
             match entity {
                 $(Entity::$entity(entity) => (&$module::TABLE, $module::row(entity)),)+
             }
         }
 
-        fn read_row(key: &EntityKey, row: &Row) -> Result<Entity, BadRow> {
+        /// The entity that a row keeps.
+        ///
+        /// # Errors
+        /// `BadRow` when the row does not fit the table.
+        pub fn read_row(key: &EntityKey, row: &Row) -> Result<Entity, BadRow> {
             match key {
                 $(EntityKey::$entity(_) => $module::entity(row).map(Entity::$entity),)+
             }

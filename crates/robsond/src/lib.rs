@@ -2,4 +2,9 @@
 //!
 //! One task trades; everything else serves it or watches it. Only the binaries read the environment.
 
+pub mod clock;
+pub mod config;
 pub mod operator;
+pub mod report;
+pub mod session;
+pub mod trader;

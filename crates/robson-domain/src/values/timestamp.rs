@@ -19,6 +19,9 @@ pub struct InvalidTimestamp(pub String);
 pub struct Timestamp(DateTime<Utc>);
 
 impl Timestamp {
+    /// The beginning of 1970: the cause's time of ids that have none.
+    pub const EPOCH: Self = Self(DateTime::UNIX_EPOCH);
+
     /// The instant so many microseconds after 1970, where it is in range.
     pub fn from_unix_micros(micros: i64) -> Option<Self> {
         DateTime::from_timestamp_micros(micros).and_then(|at| Self::try_from(at).ok())

@@ -1,0 +1,435 @@
+//! Entries: signal, stop, size, risk gate, intent, order: one decision, one append.
+
+use robson_domain::events::{
+    DecisionProposed, DetectorStopped, IntentCreated, OrderSubmitted, PositionDisarmed, RiskCheckFailed,
+    RiskCheckPassed, SignalDetected, SignalRejected, TechnicalStopAnalyzed,
+};
+use robson_domain::{
+    Amount, ApprovalMode, DecisionAction, DecisionId, DetectorStopCause, EntryMode, IntentType, Json, Money,
+    OrderId, OrderRole, OrderType, Position, PositionState, Price, SignalId, WorkflowId,
+};
+use robson_engine::entry::Signal;
+use robson_engine::risk_gate::{MonthRisk, RiskRequest, Verdict};
+use robson_engine::sizing::{Lot, Size, Trade, size};
+use robson_engine::technical_stop::{TechnicalStop, analyze};
+use robson_eventlog::Store;
+use robson_venue::exchange::{Exchange, Instrument};
+use rust_decimal::Decimal;
+use serde_json::json;
+
+use super::detectors::Watch;
+use super::{DeskError, Draft, Trader, TraderError};
+
+/// The age from which a price is stale, by the feed's clock.
+const MARKET_DATA_AGE_MS_MAX: u64 = 90_000;
+
+/// Why a signal led to no entry, as SIGNAL_REJECTED says it.
+struct Rejection {
+    code: &'static str,
+    reason: String,
+}
+
+/// A stop with its distance from the entry.
+struct Stop {
+    price: Price,
+    distance: Price,
+}
+
+impl<S: Store, X: Exchange> Trader<S, X> {
+    /// Decides what a detector's signal leads to.
+    pub(super) async fn enter(
+        &mut self,
+        position: &Position,
+        watch: Watch,
+        signal: Signal,
+    ) -> Result<(), TraderError> {
+        let signal_id = SignalId(self.desk.derive(self.now, "signal", &[&watch.detector_id.to_string()]));
+        let mut draft = self.begin_entry(position, watch, &signal, signal_id).await?;
+        let stop = match self.analyze_stop(&mut draft, position, &signal, signal_id).await? {
+            Ok(stop) => stop,
+            Err(rejection) => return self.reject(draft, position, watch, signal_id, rejection).await,
+        };
+        self.decide_entry(draft, position, watch, signal_id, signal.price, stop).await.map(|_| ())
+    }
+
+    /// Enters with the operator's own stop; answers why not, where it does not.
+    pub(super) async fn enter_by_hand(
+        &mut self,
+        position: &Position,
+        watch: Watch,
+        entry: Price,
+        stop: Price,
+    ) -> Result<Option<String>, TraderError> {
+        let distance = match self.rules.stops.bounds.distance(position.side, entry, stop) {
+            Ok(distance) => price(distance)?,
+            Err(out) => return Ok(Some(out.to_string())),
+        };
+        let signal_id = SignalId(self.desk.derive(self.now, "signal", &[&watch.detector_id.to_string()]));
+        let signal = Signal {
+            side: position.side,
+            price: entry,
+            detected_at: self.now,
+            indicators: std::collections::BTreeMap::new(),
+        };
+        let draft = self.begin_entry(position, watch, &signal, signal_id).await?;
+        let stop = Stop { price: stop, distance };
+        self.decide_entry(draft, position, watch, signal_id, entry, stop).await
+    }
+
+    async fn begin_entry(
+        &mut self,
+        position: &Position,
+        watch: Watch,
+        signal: &Signal,
+        signal_id: SignalId,
+    ) -> Result<Draft, TraderError> {
+        let mut draft = self.desk.draft(signal_id.0, self.now);
+        draft.workflow_id = Some(WorkflowId(watch.detector_id.0));
+        draft.asserts_account = true;
+        let indicators: serde_json::Map<String, serde_json::Value> = signal
+            .indicators
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(value.normalize())))
+            .collect();
+        let detected = SignalDetected {
+            position_id: position.position_id,
+            signal_id,
+            detector_id: watch.detector_id,
+            symbol: position.symbol.clone(),
+            side: position.side,
+            price: signal.price,
+            indicators: Json::new(indicators.into()).map_err(|error| DeskError::Broken(error.to_string()))?,
+            detected_at: signal.detected_at,
+        };
+        self.desk.add(&mut draft, detected, self.now).await?;
+        self.stop_detector(&mut draft, position, watch, DetectorStopCause::Fired).await?;
+        Ok(draft)
+    }
+
+    pub(super) async fn stop_detector(
+        &mut self,
+        draft: &mut Draft,
+        position: &Position,
+        watch: Watch,
+        cause: DetectorStopCause,
+    ) -> Result<(), TraderError> {
+        let stopped =
+            DetectorStopped { position_id: position.position_id, detector_id: watch.detector_id, cause };
+        Ok(self.desk.add(draft, stopped, self.now).await?)
+    }
+
+    async fn analyze_stop(
+        &mut self,
+        draft: &mut Draft,
+        position: &Position,
+        signal: &Signal,
+        signal_id: SignalId,
+    ) -> Result<Result<Stop, Rejection>, TraderError> {
+        let market = self.market(position)?;
+        let tick = market.instrument.tick_size;
+        let timeframe = market.candle_length().to_string();
+        let found = match analyze(position.side, signal.price, market.candles(), tick, &self.rules.stops) {
+            Ok(found) => found,
+            Err(none) => return Ok(Err(Rejection { code: none.code(), reason: none.to_string() })),
+        };
+        let stop = Stop { price: found.stop, distance: price(found.distance)? };
+        let analyzed = analyzed(position, signal, signal_id, timeframe, &found)?;
+        self.desk.add(draft, analyzed, self.now).await?;
+        Ok(Ok(stop))
+    }
+
+    /// Sizes the trade, asks the risk gate and, where it admits, intends the order and sends it. Answers
+    /// why not, where it does not.
+    async fn decide_entry(
+        &mut self,
+        mut draft: Draft,
+        position: &Position,
+        watch: Watch,
+        signal_id: SignalId,
+        entry: Price,
+        stop: Stop,
+    ) -> Result<Option<String>, TraderError> {
+        let instrument = self.market(position)?.instrument.clone();
+        let available = self.available(&instrument).await?;
+        let size = match self.size(position, &instrument, entry, stop.price, available)? {
+            Ok(size) => size,
+            Err(rejection) => {
+                let reason = rejection.reason.clone();
+                self.reject(draft, position, watch, signal_id, rejection).await?;
+                return Ok(Some(reason));
+            }
+        };
+        let decision_id = DecisionId(self.desk.derive(self.now, "decision", &[&signal_id.to_string()]));
+        match self.judge(position, &size, available)? {
+            Verdict::Denied { failed, severity } => {
+                let names: Vec<&str> = failed.iter().map(|failed| failed.check.as_str()).collect();
+                let reason = format!("the risk gate refuses: {}", names.join(", "));
+                let denied = RiskCheckFailed {
+                    account_id: position.account_id,
+                    decision_id: Some(decision_id),
+                    position_id: Some(position.position_id),
+                    strategy_id: position.strategy_id,
+                    failed_checks: failed.iter().map(failed_check).collect::<Result<_, TraderError>>()?,
+                    severity,
+                    violation_reason: names.join(", "),
+                };
+                self.desk.add(&mut draft, denied, self.now).await?;
+                let rejection = Rejection { code: "risk_denied", reason: reason.clone() };
+                self.reject(draft, position, watch, signal_id, rejection).await?;
+                Ok(Some(reason))
+            }
+            Verdict::Admitted(admission) => {
+                let passed = RiskCheckPassed {
+                    account_id: position.account_id,
+                    decision_id,
+                    position_id: position.position_id,
+                    checks_performed: admission.checks.clone(),
+                    exposure_before: admission.exposure_before,
+                    exposure_after: admission.exposure_after,
+                    planned_risk: admission.planned_risk,
+                    capital_base: self.month_risk()?.base,
+                };
+                self.desk.add(&mut draft, passed, self.now).await?;
+                let proposed = DecisionProposed {
+                    position_id: position.position_id,
+                    decision_id,
+                    signal_id,
+                    action: DecisionAction::Enter,
+                    symbol: position.symbol.clone(),
+                    side: position.side,
+                    entry_price: entry,
+                    stop_price: stop.price,
+                    stop_distance: stop.distance,
+                    quantity: size.quantity,
+                    planned_risk: size.planned_risk,
+                    approval_expires_at: None,
+                };
+                self.desk.add(&mut draft, proposed, self.now).await?;
+                self.intend_and_send(draft, position, decision_id, signal_id, &size).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn intend_and_send(
+        &mut self,
+        mut draft: Draft,
+        position: &Position,
+        decision_id: DecisionId,
+        signal_id: SignalId,
+        size: &Size,
+    ) -> Result<(), TraderError> {
+        let intent_id =
+            self.desk.intent_id(self.now, position.position_id, OrderRole::Entry, &signal_id.to_string());
+        let client_order_id = robson_domain::ClientOrderId::of(OrderRole::Entry, intent_id);
+        let order_id = OrderId(intent_id.0);
+        let intent = IntentCreated {
+            intent_id,
+            account_id: position.account_id,
+            decision_id: Some(decision_id),
+            position_id: Some(position.position_id),
+            order_id,
+            intent_type: IntentType::PlaceEntry,
+            attempt: 1,
+            symbol: position.symbol.clone(),
+            side: position.side.entry(),
+            quantity: size.quantity,
+            client_order_id: client_order_id.clone(),
+        };
+        self.desk.add(&mut draft, intent, self.now).await?;
+        let submitted = OrderSubmitted {
+            order_id,
+            account_id: position.account_id,
+            position_id: Some(position.position_id),
+            intent_id,
+            client_order_id,
+            symbol: position.symbol.clone(),
+            side: position.side.entry(),
+            order_type: OrderType::Market,
+            role: OrderRole::Entry,
+            quantity: size.quantity,
+            price: None,
+            stop_price: None,
+            reduce_only: false,
+        };
+        self.desk.add(&mut draft, submitted, self.now).await?;
+        self.desk.commit(draft).await?;
+        self.watches.remove(&position.position_id);
+        self.send(order_id).await
+    }
+
+    /// Ends a signal that leads to nothing: an only try is disarmed, a confirmed one gets a new detector.
+    async fn reject(
+        &mut self,
+        mut draft: Draft,
+        position: &Position,
+        watch: Watch,
+        signal_id: SignalId,
+        rejection: Rejection,
+    ) -> Result<(), TraderError> {
+        let reason = rejection.reason.clone();
+        let rejected = SignalRejected {
+            position_id: position.position_id,
+            signal_id,
+            reason_code: rejection.code.to_owned(),
+            reason: rejection.reason,
+        };
+        self.desk.add(&mut draft, rejected, self.now).await?;
+        let next = self.after_failure(&mut draft, position, watch.attempt, reason).await?;
+        self.desk.commit(draft).await?;
+        self.set_watch(position, next);
+        Ok(())
+    }
+
+    /// What follows when a signal or its entry came to nothing.
+    pub(super) async fn after_failure(
+        &mut self,
+        draft: &mut Draft,
+        position: &Position,
+        attempt: i64,
+        reason: String,
+    ) -> Result<Option<Watch>, TraderError> {
+        if position.entry_mode == EntryMode::Immediate {
+            let disarmed =
+                PositionDisarmed { position_id: position.position_id, reason, disarmed_at: self.now };
+            self.desk.add(draft, disarmed, self.now).await?;
+            return Ok(None);
+        }
+        self.rearm(draft, position, attempt + 1).await.map(Some)
+    }
+
+    pub(super) fn set_watch(&mut self, position: &Position, watch: Option<Watch>) {
+        match watch {
+            Some(watch) => drop(self.watches.insert(position.position_id, watch)),
+            None => drop(self.watches.remove(&position.position_id)),
+        }
+    }
+
+    pub(super) fn market(&self, position: &Position) -> Result<&super::Market, DeskError> {
+        let market = self.markets.get(&position.symbol);
+        market.ok_or_else(|| DeskError::Broken(format!("there is no market for {}", position.symbol)))
+    }
+
+    /// What the venue lets new orders use; negative counts as nothing.
+    async fn available(&self, instrument: &Instrument) -> Result<Money, TraderError> {
+        let balances = self.exchange.balances().await?;
+        let free =
+            balances.iter().find(|balance| balance.asset == instrument.quote).map(|balance| balance.free);
+        let free = free.map_or(Decimal::ZERO, Amount::get);
+        Ok(Money::new(free).map_or(Money::ZERO, Money::at_least_zero))
+    }
+
+    fn size(
+        &self,
+        position: &Position,
+        instrument: &Instrument,
+        entry: Price,
+        stop: Price,
+        available: Money,
+    ) -> Result<Result<Size, Rejection>, TraderError> {
+        let trade = Trade {
+            side: position.side,
+            entry,
+            stop,
+            capital: position.risk_capital.min(self.month_risk()?.base),
+            available,
+            risk: position.risk_pct,
+        };
+        let lot = Lot {
+            step: instrument.step,
+            min_quantity: instrument.min_quantity,
+            min_notional: instrument.min_notional,
+        };
+        let sized = size(&trade, &self.rules.sizing, &lot);
+        Ok(sized.map_err(|none| Rejection { code: none.code(), reason: none.to_string() }))
+    }
+
+    pub(super) fn month_risk(&self) -> Result<MonthRisk, TraderError> {
+        let risk = self.desk.risk().ok_or_else(|| DeskError::Broken("no month is open".to_owned()))?;
+        Ok(MonthRisk { base: risk.capital_base, realized_net: risk.realized_net, latent: risk.latent_risk })
+    }
+
+    fn judge(&self, position: &Position, size: &Size, available: Money) -> Result<Verdict, TraderError> {
+        let risk = self.desk.risk().ok_or_else(|| DeskError::Broken("no month is open".to_owned()))?;
+        let others = || {
+            let mine = position.position_id;
+            let same = move |other: &&Position| other.position_id != mine && other.symbol == position.symbol;
+            self.desk.positions().filter(same)
+        };
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let at_risk =
+            |state| matches!(state, PositionState::Entering | PositionState::Active | PositionState::Exiting);
+        let last = self.market(position)?.last().map_or(i64::MAX, |(_, at)| self.now.micros_since(at));
+        let request = RiskRequest {
+            halted: risk.halted,
+            entries_stopped: risk.entries_stopped,
+            open_discrepancies: u32::try_from(risk.open_discrepancies).unwrap_or(u32::MAX),
+            market_data_age_ms: u64::try_from(last / 1_000).unwrap_or(0),
+            market_data_age_ms_max: MARKET_DATA_AGE_MS_MAX,
+            live_twins: count(others().filter(|other| other.side == position.side).count()),
+            live_opposites: count(
+                others().filter(|other| other.side != position.side && at_risk(other.state)).count(),
+            ),
+            margin_available: available,
+            margin_needed: size.notional,
+            month: self.month_risk()?,
+            planned_risk: Some(size.planned_risk),
+            exposure: risk.total_exposure,
+            notional: size.notional,
+            max_exposure: risk.max_exposure,
+            daily_net: risk.daily_pnl,
+            daily_loss_limit: risk.daily_loss_limit,
+            // The decision is one synchronous function: by the feed's clock it takes no time.
+            elapsed_ms: 0,
+        };
+        Ok(request.judge()?)
+    }
+}
+
+fn analyzed(
+    position: &Position,
+    signal: &Signal,
+    signal_id: SignalId,
+    timeframe: String,
+    found: &TechnicalStop,
+) -> Result<TechnicalStopAnalyzed, TraderError> {
+    let skipped = found.skipped_levels.iter().map(|level| {
+        Ok(robson_domain::events::SkippedLevel {
+            level: level.level,
+            distance: price(level.distance)?,
+            reason: level.reason,
+        })
+    });
+    Ok(TechnicalStopAnalyzed {
+        position_id: position.position_id,
+        signal_id,
+        timeframe,
+        candles: i64::try_from(found.candles).unwrap_or(i64::MAX),
+        entry_price: signal.price,
+        stop_price: found.stop,
+        method: found.method,
+        configured_level_n: i64::from(found.configured_level_n),
+        level_n: found.level_n.map(i64::from),
+        skipped_levels: skipped.collect::<Result<_, TraderError>>()?,
+        confidence: found.confidence,
+    })
+}
+
+fn failed_check(
+    failed: &robson_engine::risk_gate::FailedCheck,
+) -> Result<robson_domain::events::FailedCheck, TraderError> {
+    let amount = |value| Amount::new(value).map_err(|_| robson_domain::Overflow);
+    Ok(robson_domain::events::FailedCheck {
+        check: failed.check,
+        limit: amount(failed.limit)?,
+        actual: amount(failed.actual)?,
+    })
+}
+
+/// A distance between prices, which the events keep as a price: it is above zero.
+fn price(distance: Decimal) -> Result<Price, TraderError> {
+    Price::new(distance).map_err(|error| DeskError::Broken(error.to_string()).into())
+}
+
+/// Approvals come with the live connector; until then every entry is the risk gate's alone.
+pub(super) const APPROVAL: ApprovalMode = ApprovalMode::Automatic;
