@@ -4,3 +4,6 @@ mod append;
 mod expected;
 mod idempotency;
 mod order;
+mod reads;
+mod tenancy;
+mod values;
