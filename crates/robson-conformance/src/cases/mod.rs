@@ -1,9 +1,15 @@
 //! The cases, one file for each group.
 
 mod append;
+mod durability;
 mod expected;
 mod idempotency;
 mod order;
+mod portability;
+mod projections;
 mod reads;
+mod retention;
+mod snapshots;
+mod subscriptions;
 mod tenancy;
 mod values;
