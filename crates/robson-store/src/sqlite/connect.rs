@@ -1,7 +1,7 @@
 //! Opening a SQLite file: the lock, the pragmas (read back), the version, the migrations.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -83,13 +83,13 @@ fn lock(path: &Path, url: &str) -> Result<Arc<WriteLock>, OpenError> {
         }
         _ => read_only(error),
     })?;
-    match fs4::FileExt::try_lock(&file) {
+    match file.try_lock() {
         Ok(()) => {}
-        Err(fs4::TryLockError::WouldBlock) => {
+        Err(TryLockError::WouldBlock) => {
             let lock = lock_path.display().to_string();
             return Err(OpenError::Locked { url: url.to_owned(), lock });
         }
-        Err(fs4::TryLockError::Error(error)) => {
+        Err(TryLockError::Error(error)) => {
             return Err(OpenError::Unfit(format!("its file system has no locks ({error})")));
         }
     }
