@@ -37,6 +37,10 @@ impl Database for MemoryDatabase {
         Ok(())
     }
 
+    fn address(&self) -> Result<String, &'static str> {
+        Err("memory ends with its process")
+    }
+
     async fn inject(&self, store: &MemoryStore, fault: Fault) -> anyhow::Result<Injected> {
         Ok(match fault {
             Fault::CutAtCommit(Cut::Before) => {

@@ -657,8 +657,8 @@ fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => {
             let code = error.code().unwrap_or_default();
-            // Data, constraints, names and rights, a trigger's refusal, corrupted files.
-            ["22", "23", "42", "P0", "XX"].iter().any(|class| code.starts_with(class))
+            // Data, one row twice, constraints, names and rights, a trigger's refusal, corrupted files.
+            ["21", "22", "23", "42", "P0", "XX"].iter().any(|class| code.starts_with(class))
         }
         sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,
         _ => false,
@@ -671,5 +671,49 @@ fn is_connection_lost(error: &sqlx::Error) -> bool {
         // The server is shutting down, or somebody ended the session.
         sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P")),
         _ => false,
+    }
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use robson_eventlog::Direction;
+
+    use super::*;
+    use crate::testing::TestDatabase;
+
+    /// How the server runs a statement when it has a choice.
+    async fn plan(store: &PostgresStore, statement: Statement) -> String {
+        let mut session = store.session().await.unwrap();
+        sqlx::query("SET enable_seqscan = off").execute(&mut session.connection).await.unwrap();
+        let explain = Statement { sql: format!("EXPLAIN {}", statement.sql), ..statement };
+        let rows = value::query(explain).fetch_all(&mut session.connection).await.unwrap();
+        rows.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>().join("\n")
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn hot_statements_use_their_index() {
+        let server = robson_testkit::test_database_url().unwrap();
+        let database = TestDatabase::create(&server).await.unwrap();
+        let store = PostgresStore::open(database.url(), &OpenOptions::default()).await.unwrap();
+        store.ensure_partitions(2, Timestamp::EPOCH).await.unwrap();
+        let tenant = TenantId(uuid::Uuid::nil());
+        let all = EventQuery { after: 7, ..EventQuery::all(tenant) };
+        let backward = EventQuery { direction: Direction::Backward, limit: 1, ..EventQuery::all(tenant) };
+        let stream = EventQuery { after: 7, ..EventQuery::stream(tenant, "order:1".parse().unwrap()) };
+        let trace = EventQuery { trace_id: Some(uuid::Uuid::nil()), ..EventQuery::all(tenant) };
+        for (index, query) in
+            [("log_seq", all), ("log_seq", backward), ("stream_key", stream), ("trace", trace)]
+        {
+            let plan = plan(&store, statement::select_events(Dialect::Postgres, &query)).await;
+            let is_used = plan.lines().any(|line| line.contains("Scan") && line.contains(index));
+            assert!(is_used && !plan.contains("Seq Scan on event_log"), "{index}: {plan}");
+        }
+        let keys = RowQuery::keys(vec![vec![Value::Text("a".to_owned())]]);
+        for table in [&EVENT_IDEMPOTENCY, &STREAM_STATE] {
+            let [statement] = statement::select(Dialect::Postgres, tenant, table, &keys).try_into().unwrap();
+            let plan = plan(&store, statement).await;
+            assert!(plan.contains(&format!("{}_pkey", table.name)) && !plan.contains("Seq Scan"), "{plan}");
+        }
+        store.close().await;
     }
 }

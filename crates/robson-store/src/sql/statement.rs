@@ -1,6 +1,7 @@
 //! The statement writer: the one place that builds SQL text. It knows tables as values and two dialects;
 //! names come from `&'static` tables only, everything else is a parameter.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use robson_eventlog::{Column, ColumnKind, Direction, EventQuery, Row, RowQuery, Table, TenantId, Value};
@@ -72,7 +73,10 @@ pub(crate) fn insert(
 ) -> Vec<Statement> {
     match dialect {
         Dialect::Postgres if rows.is_empty() => Vec::new(),
-        Dialect::Postgres => vec![insert_unnest(tenant, table, rows, on_conflict)],
+        Dialect::Postgres if on_conflict == OnConflict::Replace => {
+            vec![insert_unnest(tenant, table, last_per_key(table, rows), on_conflict)]
+        }
+        Dialect::Postgres => vec![insert_unnest(tenant, table, rows.iter().collect(), on_conflict)],
         Dialect::Sqlite => {
             let mut statements = Vec::new();
             let mut rest = rows;
@@ -103,7 +107,14 @@ fn insert_values(tenant: TenantId, table: &Table, rows: &[Row], on_conflict: OnC
     statement
 }
 
-fn insert_unnest(tenant: TenantId, table: &Table, rows: &[Row], on_conflict: OnConflict) -> Statement {
+/// Postgres replaces no row twice in one statement.
+fn last_per_key<'a>(table: &Table, rows: &'a [Row]) -> Vec<&'a Row> {
+    let last: BTreeMap<&[Value], &Row> =
+        rows.iter().map(|row| (&row.0[..table.key_columns.min(row.0.len())], row)).collect();
+    last.into_values().collect()
+}
+
+fn insert_unnest(tenant: TenantId, table: &Table, rows: Vec<&Row>, on_conflict: OnConflict) -> Statement {
     let columns = names(table.columns);
     let mut statement = Statement::new(&format!("INSERT INTO {} (tenant_id, {columns}) SELECT ", table.name));
     let tenant = statement.arg(ColumnKind::Uuid, Value::Uuid(tenant.0));
@@ -366,5 +377,124 @@ fn push_conditions(statement: &mut Statement, dialect: Dialect, query: &EventQue
         let types = query.event_types.iter().map(|event_type| text(event_type.as_str()));
         let args: Vec<String> = types.map(|value| statement.arg(ColumnKind::Text, value)).collect();
         let _ = write!(statement.sql, " AND event_type IN ({})", args.join(", "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use robson_eventlog::Timestamp;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::sql::tables::STREAM_STATE;
+
+    static SAMPLE: Table = Table {
+        name: "sample",
+        key_columns: 2,
+        columns: &[
+            Column::required("name", ColumnKind::Text),
+            Column::required("number", ColumnKind::Integer),
+            Column::optional("amount", ColumnKind::Decimal),
+            Column::optional("detail", ColumnKind::Json),
+            Column::required("updated_at", ColumnKind::Timestamp),
+        ],
+    };
+
+    const TENANT: TenantId = TenantId(Uuid::nil());
+
+    fn rows(count: i64) -> Vec<Row> {
+        let row = |number| {
+            let name = Value::Text("a".to_owned());
+            Row(vec![
+                name,
+                Value::Integer(number),
+                Value::Null,
+                Value::Null,
+                Value::Timestamp(Timestamp::EPOCH),
+            ])
+        };
+        (1..=count).map(row).collect()
+    }
+
+    fn text(statements: &[Statement]) -> String {
+        let text =
+            |statement: &Statement| format!("{};\n-- {} parameters", statement.sql, statement.args.len());
+        statements.iter().map(text).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The text of one kind of statement, in both dialects.
+    fn both(write: impl Fn(Dialect) -> Vec<Statement>) -> String {
+        let of = |dialect| format!("-- {dialect:?}\n{}", text(&write(dialect)));
+        format!("{}\n\n{}", of(Dialect::Sqlite), of(Dialect::Postgres))
+    }
+
+    #[test]
+    fn rows_are_inserted_set_based() {
+        insta::assert_snapshot!(both(|dialect| insert(dialect, TENANT, &SAMPLE, &rows(2), OnConflict::Keep)));
+    }
+
+    #[test]
+    fn rows_are_replaced_by_key() {
+        insta::assert_snapshot!(both(|dialect| insert(
+            dialect,
+            TENANT,
+            &SAMPLE,
+            &rows(1),
+            OnConflict::Replace
+        )));
+    }
+
+    #[test]
+    fn a_statement_is_one_of_few_texts() {
+        let sizes = |count| {
+            let statements = insert(Dialect::Sqlite, TENANT, &STREAM_STATE, &rows(count), OnConflict::Keep);
+            statements.iter().map(|statement| statement.args.len() / 2).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(0), Vec::<usize>::new());
+        assert_eq!(sizes(151), [64, 64, 16, 4, 1, 1, 1]);
+        let unnest = |count| insert(Dialect::Postgres, TENANT, &SAMPLE, &rows(count), OnConflict::Keep);
+        assert!(unnest(0).is_empty());
+        assert_eq!(unnest(1)[0].sql, unnest(10_000)[0].sql);
+    }
+
+    #[test]
+    fn rows_are_selected_by_keys() {
+        let key = |number| vec![Value::Text("a".to_owned()), Value::Integer(number)];
+        let query = RowQuery::keys(vec![key(2), key(1), key(2)]);
+        insta::assert_snapshot!(both(|dialect| select(dialect, TENANT, &SAMPLE, &query)));
+    }
+
+    #[test]
+    fn rows_are_selected_by_filter_and_page() {
+        let query = RowQuery {
+            filters: vec![("amount", Value::Null), ("number", Value::Integer(1))],
+            after: Some(vec![Value::Text("a".to_owned()), Value::Integer(1)]),
+            limit: Some(10),
+            ..RowQuery::all()
+        };
+        insta::assert_snapshot!(both(|dialect| select(dialect, TENANT, &SAMPLE, &query)));
+    }
+
+    #[test]
+    fn events_are_selected_by_everything_at_once() {
+        let query = EventQuery {
+            after: 1,
+            up_to: 9,
+            direction: Direction::Backward,
+            limit: 5,
+            stream: Some("order:1".parse().unwrap()),
+            stream_prefix: Some("order:".to_owned()),
+            event_types: vec!["A".parse().unwrap(), "B".parse().unwrap()],
+            trace_id: Some(Uuid::nil()),
+            entity_id: Some("1".to_owned()),
+            occurred_from: Some(Timestamp::EPOCH),
+            ..EventQuery::all(TENANT)
+        };
+        insta::assert_snapshot!(both(|dialect| vec![select_events(dialect, &query)]));
+    }
+
+    #[test]
+    fn events_are_selected_plainly() {
+        insta::assert_snapshot!(both(|dialect| vec![select_events(dialect, &EventQuery::all(TENANT))]));
     }
 }

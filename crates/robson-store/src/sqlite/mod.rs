@@ -510,3 +510,42 @@ fn primary_code(error: &sqlx::Error) -> Option<u32> {
     let code = error.as_database_error()?.code()?.parse::<u32>().ok()?;
     Some(code & 0xff)
 }
+
+#[cfg(test)]
+mod tests {
+    use robson_eventlog::Direction;
+
+    use super::*;
+
+    async fn plan(store: &SqliteStore, statement: Statement) -> String {
+        let explain = Statement { sql: format!("EXPLAIN QUERY PLAN {}", statement.sql), ..statement };
+        let rows = value::query(explain).fetch_all(&store.readers).await.unwrap();
+        rows.iter().map(|row| row.get::<String, _>(3)).collect::<Vec<_>>().join("\n")
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn hot_statements_use_their_index() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("a.db");
+        let store = SqliteStore::open(path, &OpenOptions::default()).await.unwrap();
+        let tenant = TenantId(uuid::Uuid::nil());
+        let all = EventQuery { after: 7, ..EventQuery::all(tenant) };
+        let backward = EventQuery { direction: Direction::Backward, limit: 1, ..EventQuery::all(tenant) };
+        let stream = EventQuery { after: 7, ..EventQuery::stream(tenant, "order:1".parse().unwrap()) };
+        let trace = EventQuery { trace_id: Some(uuid::Uuid::nil()), ..EventQuery::all(tenant) };
+        for (index, query) in
+            [("log_seq", all), ("tenant_id", backward), ("stream_key", stream), ("trace", trace)]
+        {
+            let plan = plan(&store, statement::select_events(Dialect::Sqlite, &query)).await;
+            let is_used = plan.lines().any(|line| line.contains("SEARCH event_log") && line.contains(index));
+            assert!(is_used && !plan.contains("SCAN event_log"), "{index}: {plan}");
+        }
+        let keys = RowQuery::keys(vec![vec![Value::Text("a".to_owned())]]);
+        for table in [&EVENT_IDEMPOTENCY, &STREAM_STATE] {
+            let [statement] = statement::select(Dialect::Sqlite, tenant, table, &keys).try_into().unwrap();
+            let plan = plan(&store, statement).await;
+            assert!(plan.contains(&format!("SEARCH {} USING PRIMARY KEY", table.name)), "{plan}");
+        }
+        store.close().await;
+    }
+}
