@@ -1,1 +1,77 @@
 //! The operator's command line.
+//!
+//! Reads the database directly, sends commands to the running daemon over HTTP, and decides nothing about
+//! trading itself.
+
+pub mod args;
+pub mod chart;
+pub mod commands;
+pub mod daemon;
+pub mod db;
+pub mod demo;
+pub mod digest;
+pub mod doctor;
+pub mod events;
+pub mod failure;
+pub mod init;
+pub mod offline;
+pub mod positions;
+pub mod printer;
+pub mod replay;
+pub mod settings;
+pub mod status;
+pub mod story;
+pub mod tables;
+pub mod why;
+
+use clap::CommandFactory as _;
+
+use args::{Cli, Command, Db};
+use db::Database;
+use failure::Failure;
+use printer::Printer;
+use settings::Settings;
+
+/// Does what the command line asks for.
+///
+/// # Errors
+/// One sentence, and the exit code.
+pub async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
+    let named = cli.global.database.clone();
+    if let Command::Completions(args) = &cli.command {
+        let mut script = Vec::new();
+        clap_complete::generate(args.shell, &mut Cli::command(), "robson", &mut script);
+        return Ok(printer.line(String::from_utf8_lossy(&script).trim_end())?);
+    }
+    if let Command::Demo = &cli.command {
+        return demo::run(named.as_deref(), printer).await;
+    }
+    let settings = Settings::gather(&cli.global)?;
+    match cli.command {
+        Command::Init => init::run(&settings, named.as_deref(), printer).await,
+        Command::Arm(args) => commands::run_arm(&settings, args, printer).await,
+        Command::Disarm(args) => commands::run_disarm(&settings, args, printer).await,
+        Command::Close(args) => commands::run_close(&settings, args, printer).await,
+        Command::Panic(args) => commands::run_panic(&settings, args, printer).await,
+        Command::Doctor => doctor::run(&settings, printer).await,
+        Command::Db(Db::Init | Db::Migrate) => db::run_migrate(&settings.database, printer).await,
+        Command::Db(Db::Status) => db::run_status(&settings.database, printer).await,
+        reading => read(&Database::read(&settings).await?, reading, printer).await,
+    }
+}
+
+/// The commands that only read the database.
+async fn read(db: &Database, command: Command, printer: &mut Printer) -> Result<(), Failure> {
+    match command {
+        Command::Status(args) => status::run(db, &args, printer).await,
+        Command::Positions(args) => tables::run_positions(db, &args, printer).await,
+        Command::Orders(args) => tables::run_orders(db, &args, printer).await,
+        Command::Fills(args) => tables::run_fills(db, &args, printer).await,
+        Command::Balances => tables::run_balances(db, printer).await,
+        Command::Events(args) => events::run(db, args, printer).await,
+        Command::Why(args) => why::run(db, &args, printer).await,
+        Command::Replay(args) => replay::run(db, &args, printer).await,
+        Command::Digest(args) => digest::run(db, &args, printer).await,
+        other => Err(Failure::usage(format!("{other:?} does not read the database"))),
+    }
+}

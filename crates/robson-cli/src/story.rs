@@ -1,0 +1,168 @@
+//! What an event says, in one line for people.
+
+use robson_domain::{Event, Json, Timestamp};
+use robson_eventlog::RecordedEvent;
+use robson_projector::{event_of, time_of};
+use rust_decimal::Decimal;
+
+use crate::printer::{cents, seconds, signed};
+
+/// When the event happened.
+pub fn happened_at(event: &RecordedEvent) -> Timestamp {
+    time_of(event.occurred_at)
+}
+
+/// What the event says; its payload where this program does not know the type.
+pub fn tell(recorded: &RecordedEvent) -> String {
+    event_of(recorded).map_or_else(|_| recorded.payload.as_str().to_owned(), |event| words(&event))
+}
+
+fn words(event: &Event) -> String {
+    match event {
+        Event::PositionArmed(armed) => format!(
+            "{} {}: entry {}, stop {}, {} of {} at risk",
+            armed.side,
+            armed.symbol,
+            armed.entry_mode,
+            armed.trailing_policy,
+            percent(armed.risk_pct.get()),
+            cents(armed.risk_capital.get())
+        ),
+        Event::PositionDisarmed(disarmed) => disarmed.reason.clone(),
+        Event::DetectorStarted(started) => format!("{}{}", started.strategy, listed(Some(&started.params))),
+        Event::DetectorStopped(stopped) => stopped.cause.to_string(),
+        Event::SignalDetected(signal) => {
+            format!(
+                "{} {} at {}{}",
+                signal.side,
+                signal.symbol,
+                signal.price,
+                listed(Some(&signal.indicators))
+            )
+        }
+        Event::TechnicalStopAnalyzed(stop) => {
+            let level = stop.level_n.map(|n| format!(" level {n}")).unwrap_or_default();
+            let skipped: Vec<String> = stop
+                .skipped_levels
+                .iter()
+                .map(|skipped| format!("{} ({} away: {})", skipped.level, skipped.distance, skipped.reason))
+                .collect();
+            let skipped =
+                if skipped.is_empty() { String::new() } else { format!("; skipped {}", skipped.join(", ")) };
+            format!(
+                "stop {} for an entry at {}: {}{level} of {} candles of {}, confidence {}{skipped}",
+                stop.stop_price, stop.entry_price, stop.method, stop.candles, stop.timeframe, stop.confidence
+            )
+        }
+        Event::RiskCheckPassed(passed) => format!(
+            "{} checks; exposure {} -> {}, risks {} of a base of {}",
+            passed.checks_performed.len(),
+            cents(passed.exposure_before.get()),
+            cents(passed.exposure_after.get()),
+            cents(passed.planned_risk.get()),
+            cents(passed.capital_base.get())
+        ),
+        Event::RiskCheckFailed(failed) => format!("{}: {}", failed.severity, failed.violation_reason),
+        Event::RiskLimitExceeded(limit) => format!(
+            "{} for {}: {} of {}",
+            limit.action,
+            limit.period,
+            cents(limit.actual_value.get()),
+            cents(limit.limit_value.get())
+        ),
+        Event::DecisionProposed(decision) => format!(
+            "{} {} {} at {}, stop {} ({} away), planned risk {}",
+            decision.action,
+            decision.side,
+            decision.quantity,
+            decision.entry_price,
+            decision.stop_price,
+            decision.stop_distance,
+            cents(decision.planned_risk.get())
+        ),
+        Event::SignalRejected(rejected) => format!("{}: {}", rejected.reason_code, rejected.reason),
+        Event::IntentCreated(intent) => {
+            let again =
+                if intent.attempt > 1 { format!(", attempt {}", intent.attempt) } else { String::new() };
+            format!("{}: {} {}{again}", intent.intent_type, intent.side, intent.quantity)
+        }
+        Event::IntentCompleted(intent) => match &intent.error {
+            Some(error) => format!("{}: {error}", intent.outcome),
+            None => intent.outcome.to_string(),
+        },
+        Event::OrderSubmitted(order) => {
+            format!(
+                "{} {} {} at {}, as {}",
+                order.role, order.side, order.quantity, order.order_type, order.client_order_id
+            )
+        }
+        Event::OrderAcked(acked) => format!("the venue has it as {}", acked.exchange_order_id),
+        Event::OrderRejected(rejected) => format!("{}: {}", rejected.reason_code, rejected.reason),
+        Event::OrderCanceled(canceled) => format!("{}, {} filled", canceled.reason, canceled.filled_quantity),
+        Event::FillReceived(fill) => format!(
+            "{} {} at {}, fee {} {}",
+            fill.side, fill.fill_quantity, fill.fill_price, fill.fee, fill.fee_asset
+        ),
+        Event::PositionOpened(opened) => {
+            format!("{} at {}, stop {}", opened.entry_quantity, opened.entry_price, opened.initial_stop)
+        }
+        Event::TrailingStopUpdated(moved) => {
+            format!("{} -> {} at a price of {}", moved.previous_stop, moved.new_stop, moved.trigger_price)
+        }
+        Event::ExitTriggered(exit) => {
+            let at = exit.trigger_price.map(|price| format!(" at {price}")).unwrap_or_default();
+            let stop = exit.stop_price.map(|price| format!(", stop {price}")).unwrap_or_default();
+            format!("{}{at}{stop}", exit.reason)
+        }
+        Event::PositionClosed(closed) => {
+            let net = closed.realized_pnl.get().checked_sub(closed.total_fees.get()).unwrap_or_default();
+            format!(
+                "{} from {} to {}: {} before fees of {}, {} net",
+                closed.quantity,
+                closed.entry_price,
+                closed.exit_price,
+                signed(closed.realized_pnl.get()),
+                cents(closed.total_fees.get()),
+                signed(net)
+            )
+        }
+        Event::PositionError(error) if error.cleared => format!("cleared: {}", error.error),
+        Event::PositionError(error) => error.error.clone(),
+        Event::BalanceSampled(balance) => {
+            format!("{} {}, {} of it free", balance.total, balance.asset, balance.free)
+        }
+        Event::StrategyCreated(strategy) => strategy.strategy_name.clone(),
+        Event::StrategyEnabled(strategy) => strategy.strategy_name.clone(),
+        Event::MarketDataGapDetected(gap) => {
+            format!(
+                "{}: nothing for {} s after {}",
+                gap.symbol,
+                gap.gap_ms / 1_000,
+                seconds(gap.last_tick_at)
+            )
+        }
+        Event::DaemonStarted(started) => format!("version {}, {}", started.version, started.environment),
+        Event::DaemonStopped(stopped) => stopped.reason.clone(),
+        Event::OperatorAlertRaised(alert) => format!("{} {}: {}", alert.severity, alert.code, alert.message),
+        Event::TenantRegistered(tenant) => tenant.name.clone(),
+        Event::AccountLinked(account) => format!("{} {}", account.exchange, account.profile),
+    }
+}
+
+fn percent(fraction: Decimal) -> String {
+    let percent = fraction.checked_mul(Decimal::ONE_HUNDRED).unwrap_or_default();
+    format!("{} %", percent.normalize())
+}
+
+/// The members of an object as ` (a 1, b 2)`; nothing for anything else.
+fn listed(json: Option<&Json>) -> String {
+    let Some(serde_json::Value::Object(members)) = json.map(Json::get) else { return String::new() };
+    let parts: Vec<String> = members
+        .iter()
+        .map(|(name, value)| match value {
+            serde_json::Value::String(text) => format!("{name} {text}"),
+            other => format!("{name} {other}"),
+        })
+        .collect();
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+}
