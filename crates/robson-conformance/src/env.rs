@@ -6,6 +6,7 @@ use std::time::Duration;
 use robson_eventlog::{Ledger, LedgerOptions, Store, Table, TenantId};
 use uuid::Uuid;
 
+use crate::child;
 use crate::clock::TestClock;
 use crate::erased::{DynDatabase, SharedStore};
 use crate::fixtures::{Random, at};
@@ -19,6 +20,7 @@ const BEGINNING: &str = "2026-01-15T12:00:00.000000Z";
 /// A case's own database, with a writing handle on it.
 pub struct Env {
     name: &'static str,
+    backend: &'static str,
     database: Box<dyn DynDatabase>,
     store: Mutex<Arc<SharedStore>>,
     clock: Arc<TestClock>,
@@ -44,7 +46,7 @@ impl Env {
         store.register(Self::TENANT).await?;
         store.register(Self::NEIGHBOUR).await?;
         let clock = Arc::new(TestClock::at(at(BEGINNING)));
-        Ok(Self { name, database, store: Mutex::new(store), clock })
+        Ok(Self { name, backend: harness.name(), database, store: Mutex::new(store), clock })
     }
 
     pub(crate) async fn finish(&self) -> anyhow::Result<()> {
@@ -91,6 +93,23 @@ impl Env {
         self.open_again().await
     }
 
+    /// Closes the writing handle, lets a child process append until it has acknowledged so many appends,
+    /// kills it, and opens the database again; answers the last place that was acknowledged.
+    ///
+    /// # Errors
+    /// [`Lacking`] where the database has no address; when the child ends by itself.
+    pub async fn kill_child_after(&self, appends: usize, events: usize) -> anyhow::Result<i64> {
+        let address = self.database.address();
+        let address = address.map_err(|reason| Lacking { capability: "address".to_owned(), reason })?;
+        self.store().close().await;
+        let backend = self.backend;
+        let killed =
+            tokio::task::spawn_blocking(move || child::run_and_kill(backend, &address, appends, events));
+        let acknowledged = killed.await??;
+        self.open_again().await?;
+        Ok(acknowledged)
+    }
+
     async fn open_again(&self) -> anyhow::Result<Arc<SharedStore>> {
         let store = Arc::new(self.database.open(Access::Write).await?);
         *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&store);
@@ -106,7 +125,7 @@ impl Env {
             Injected::Done => Ok(None),
             Injected::Refused(message) => Ok(Some(message)),
             Injected::Until(_) => anyhow::bail!("{fault:?} happens at once, there is nothing to release"),
-            Injected::Impossible(reason) => Err(Lacking { capability: fault, reason }.into()),
+            Injected::Impossible(reason) => Err(Lacking { capability: fault.to_string(), reason }.into()),
         }
     }
 
@@ -125,7 +144,7 @@ impl Env {
                 release.await?;
                 result
             }
-            Injected::Impossible(reason) => Err(Lacking { capability: fault, reason }.into()),
+            Injected::Impossible(reason) => Err(Lacking { capability: fault.to_string(), reason }.into()),
             other => anyhow::bail!("{fault:?} lasts until it is released, the harness says {other:?}"),
         }
     }

@@ -231,6 +231,7 @@ pub(crate) trait DynDatabase: Send + Sync {
     fn open(&self, access: Access) -> Boxed<'_, anyhow::Result<SharedStore>>;
     fn prepare(&self, table: &'static Table) -> Boxed<'_, anyhow::Result<()>>;
     fn inject<'a>(&'a self, store: &'a SharedStore, fault: Fault) -> Boxed<'a, anyhow::Result<Injected>>;
+    fn address(&self) -> Result<String, &'static str>;
     fn remove(&self) -> Boxed<'_, anyhow::Result<()>>;
 }
 
@@ -247,6 +248,9 @@ impl<D: Database> DynDatabase for D {
             let store = store.ok_or_else(|| anyhow::anyhow!("the store is of another database"))?;
             Database::inject(self, store, fault).await
         })
+    }
+    fn address(&self) -> Result<String, &'static str> {
+        Database::address(self)
     }
     fn remove(&self) -> Boxed<'_, anyhow::Result<()>> {
         Box::pin(Database::remove(self))

@@ -16,6 +16,15 @@ pub trait Harness: Send + Sync + 'static {
 
     /// A new, empty, migrated database that no other case sees. A missing server is an error, not a skip.
     fn fresh(&self, case: &str) -> impl Future<Output = anyhow::Result<Self::Database>> + Send;
+
+    /// Opens for writing, in a child process that is going to be killed, what [`Database::address`] names.
+    fn open_at(
+        &self,
+        address: &str,
+    ) -> impl Future<Output = anyhow::Result<<Self::Database as Database>::Store>> + Send {
+        let error = anyhow::anyhow!("this harness gave the address {address}, but cannot open it");
+        std::future::ready(Err(error))
+    }
 }
 
 /// One case's database.
@@ -39,6 +48,14 @@ pub trait Database: Send + Sync + 'static {
         store: &Self::Store,
         fault: Fault,
     ) -> impl Future<Output = anyhow::Result<Injected>> + Send;
+
+    /// How a child process finds the database, or why none can.
+    ///
+    /// # Errors
+    /// The reason, which is printed.
+    fn address(&self) -> Result<String, &'static str> {
+        Err("this harness gives child processes no address")
+    }
 
     /// Removes the database; every handle was closed.
     fn remove(&self) -> impl Future<Output = anyhow::Result<()>> + Send {
@@ -147,7 +164,7 @@ impl fmt::Debug for Injected {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lacking {
     /// What it lacks.
-    pub capability: Fault,
+    pub capability: String,
     /// Why.
     pub reason: &'static str,
 }

@@ -14,6 +14,7 @@
 //! as ignored, nothing else is left out.
 
 mod cases;
+mod child;
 mod clock;
 mod env;
 mod erased;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
+use crate::child;
 use crate::env::Env;
 use crate::harness::{Harness, Lacking};
 
@@ -46,6 +47,9 @@ inventory::collect!(Case);
 
 /// Runs every case on a backend, with libtest's arguments and report.
 pub fn run<H: Harness>(harness: H) -> ExitCode {
+    if let Some(exit) = child::append_if_asked(&harness) {
+        return exit;
+    }
     let arguments = Arguments::from_args();
     let harness = Arc::new(harness);
     let trials = Case::all().into_iter().map(|case| {

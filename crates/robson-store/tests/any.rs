@@ -47,6 +47,10 @@ impl Harness for Any {
             Self::Postgres => AnyDatabase::Postgres(Box::new(Postgres.fresh(case).await?)),
         })
     }
+
+    async fn open_at(&self, address: &str) -> anyhow::Result<AnyStore> {
+        Ok(AnyStore::open(&address.parse()?, &options(Access::Write)).await?)
+    }
 }
 
 impl Database for AnyDatabase {
@@ -68,6 +72,14 @@ impl Database for AnyDatabase {
             Self::Memory(_) => Ok(()),
             Self::Sqlite(database) => database.prepare(table).await,
             Self::Postgres(database) => database.prepare(table).await,
+        }
+    }
+
+    fn address(&self) -> Result<String, &'static str> {
+        match self {
+            Self::Memory(_) => Err("memory ends with its process"),
+            Self::Sqlite(database) => Ok(format!("sqlite://{}", database.path().display())),
+            Self::Postgres(database) => database.address(),
         }
     }
 

@@ -16,6 +16,39 @@ use crate::tally::TALLIES;
 use crate::{Env, case};
 
 case!(
+    /// What a process acknowledged before it was killed is there, and its successor goes on behind it.
+    async fn sigkill_after_ack_keeps_event(env: &Env) -> CaseResult {
+        for appends in [1, 5, 20] {
+            let acknowledged = env.kill_child_after(appends, 3).await?;
+            let log = whole_log(&env.store()).await?;
+            let last = log.last().map_or(0, |last| last.log_seq);
+            assert!(last >= acknowledged, "{acknowledged} was acknowledged, the log ends at {last}");
+            let ledger = env.ledger().await?;
+            assert_eq!(places(&append(&ledger, vec![event("a:1", 1)]).await?), [last + 1]);
+            ledger.close().await;
+        }
+        Ok(())
+    }
+);
+
+case!(
+    /// A process that is killed at any moment leaves whole appends only.
+    async fn sigkill_mid_batch_all_or_nothing(env: &Env) -> CaseResult {
+        for appends in 1..=6 {
+            let acknowledged = env.kill_child_after(appends, 100).await?;
+            let log = whole_log(&env.store()).await?;
+            assert_eq!(log.len() % 100, 0, "after {appends} appends");
+            assert!(i64::try_from(log.len())? >= acknowledged);
+            let streams: Vec<_> = (0..5).map(|n| stream(&format!("round:{n}"))).collect();
+            let versions = env.store().streams(Env::TENANT, &streams).await?;
+            let sum: i64 = versions.iter().map(|version| version.last_seq).sum();
+            assert_eq!(usize::try_from(sum)?, log.len());
+        }
+        Ok(())
+    }
+);
+
+case!(
     /// After a process died the database opens without a manual step, and holds what was acknowledged.
     async fn reopen_after_unclean_shutdown_needs_no_manual_step(env: &Env) -> CaseResult {
         for round in 1..=3 {

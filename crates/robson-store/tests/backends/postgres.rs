@@ -32,6 +32,10 @@ impl Harness for Postgres {
         let url = format!("{before}{}{after}{separator}sslmode=disable", proxy.address());
         Ok(PostgresDatabase { url, database, proxy })
     }
+
+    async fn open_at(&self, address: &str) -> anyhow::Result<PostgresStore> {
+        Ok(PostgresStore::open(address, &options(Access::Write)).await?)
+    }
 }
 
 /// What stands before the host and port, these, and what comes after.
@@ -79,6 +83,10 @@ impl Database for PostgresDatabase {
         store.create_table(table).await?;
         store.close().await;
         Ok(())
+    }
+
+    fn address(&self) -> Result<String, &'static str> {
+        Ok(self.url().to_owned())
     }
 
     async fn inject(&self, store: &PostgresStore, fault: Fault) -> anyhow::Result<Injected> {

@@ -26,6 +26,10 @@ impl Harness for Sqlite {
         let file = Mutex::new(folder.path().join("case.db"));
         Ok(SqliteDatabase { folder, file })
     }
+
+    async fn open_at(&self, address: &str) -> anyhow::Result<SqliteStore> {
+        Ok(SqliteStore::open(address, &options(Access::Write)).await?)
+    }
 }
 
 pub(crate) struct SqliteDatabase {
@@ -78,6 +82,10 @@ impl Database for SqliteDatabase {
         store.create_table(table).await?;
         robson_eventlog::Store::close(&store).await;
         Ok(())
+    }
+
+    fn address(&self) -> Result<String, &'static str> {
+        Ok(self.path().display().to_string())
     }
 
     async fn inject(&self, store: &SqliteStore, fault: Fault) -> anyhow::Result<Injected> {
