@@ -2,8 +2,10 @@
 //!
 //! One task trades; everything else serves it or watches it. Only the binaries read the environment.
 
+pub mod api;
 pub mod clock;
 pub mod config;
+pub mod metrics;
 pub mod operator;
 pub mod report;
 pub mod session;
