@@ -674,7 +674,8 @@ fn is_connection_lost(error: &sqlx::Error) -> bool {
     }
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use robson_eventlog::Direction;
 
