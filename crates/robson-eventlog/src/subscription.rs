@@ -37,7 +37,9 @@ pub struct Subscription<S> {
 impl<S: Store> Subscription<S> {
     /// A subscription to what a query selects; its range and direction are the subscription's own.
     pub fn new(store: Arc<S>, start: Start, query: EventQuery) -> Self {
-        let query = EventQuery { after: 0, up_to: i64::MAX, direction: Direction::Forward, ..query };
+        // A page of nothing would look like the end of the log.
+        let limit = query.limit.max(1);
+        let query = EventQuery { after: 0, up_to: i64::MAX, direction: Direction::Forward, limit, ..query };
         let poll = Duration::from_millis(100);
         Self { store, query, start: Some(start), delivered: None, head: 0, wake: None, poll }
     }

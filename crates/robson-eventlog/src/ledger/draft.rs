@@ -203,7 +203,7 @@ impl Draft {
         self.batch.after = staged.head;
         for wanted in &request.checkpoints {
             match self.batch.checkpoints.iter_mut().find(|moved| moved.name == wanted.name) {
-                Some(moved) => moved.to = wanted.to,
+                Some(moved) => (moved.to, moved.generation) = (wanted.to, wanted.generation),
                 None => self.batch.checkpoints.push(wanted.clone()),
             }
         }
