@@ -1,7 +1,9 @@
 //! What cases are written with: events, appends, reads of everything, batches by hand.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
@@ -150,6 +152,21 @@ pub(crate) fn check_prefix(events: &[RecordedEvent]) -> anyhow::Result<()> {
         before = Head { log_seq: event.log_seq, chain_hash: event.hash, ingested_at: event.ingested_at };
     }
     Ok(())
+}
+
+/// Polls a future so many times, then drops it; answers what it came to, if it did.
+pub(crate) async fn poll_then_drop<T>(future: impl Future<Output = T>, mut polls: u32) -> Option<T> {
+    let mut future = Box::pin(future);
+    std::future::poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending if polls == 0 => Poll::Ready(None),
+        Poll::Pending => {
+            polls -= 1;
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await
 }
 
 /// The whole log of [`crate::Env::TENANT`], checked to be a dense, linked prefix.

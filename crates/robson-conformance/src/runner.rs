@@ -1,6 +1,8 @@
 //! Runs the cases under libtest's command line, each on its own runtime and database.
 
+use std::any::Any;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -62,25 +64,31 @@ pub fn run<H: Harness>(harness: H) -> ExitCode {
 
 fn run_case<H: Harness>(harness: &H, case: &Case) -> Result<Completion, Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = runtime.block_on(async {
-        let run = async {
-            let env = Env::new(harness, case.name).await?;
-            let result = (case.run)(&env).await;
-            let finished = env.finish().await;
-            result.and(finished)
-        };
-        tokio::time::timeout(PATIENCE, run)
-            .await
-            .unwrap_or_else(|_| Err(anyhow::anyhow!("no end within {} s", PATIENCE.as_secs())))
-    });
+    let run = async {
+        let env = Env::new(harness, case.name).await?;
+        let result = (case.run)(&env).await;
+        let finished = env.finish().await;
+        result.and(finished)
+    };
+    let run = async {
+        let late = |_| Err(anyhow::anyhow!("no end within {} s", PATIENCE.as_secs()));
+        tokio::time::timeout(PATIENCE, run).await.unwrap_or_else(late)
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(run)));
+    // A task that hangs must not hold up the report.
     runtime.shutdown_background();
-    match result {
+    match result.unwrap_or_else(|panic| Err(anyhow::anyhow!(panic_message(&*panic)))) {
         Ok(()) => Ok(Completion::Completed),
         Err(error) => match error.downcast_ref::<Lacking>() {
             Some(lacking) => Ok(Completion::ignored_with(lacking)),
             None => Err(Failed::from(format!("{error:#}\n{}\nseed {SEED:#x}", case.sentence.trim()))),
         },
     }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without text").to_owned()
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use robson_eventlog::{
 };
 
 use crate::fixtures::{
-    RawWriter, append, appended, at, check_prefix, event, everything, keyed, places, stream, whole_log,
+    RawWriter, append, appended, at, check_prefix, event, everything, keyed, places, poll_then_drop, stream,
+    whole_log,
 };
 use crate::harness::Fault;
 use crate::tally::TALLIES;
@@ -148,21 +149,6 @@ case!(
         check_prefix(&everything(&env.store(), Env::TENANT).await?)
     }
 );
-
-/// Polls a future so many times, then drops it; answers what it came to, if it did.
-async fn poll_then_drop<T>(future: impl Future<Output = T>, mut polls: u32) -> Option<T> {
-    let mut future = Box::pin(future);
-    std::future::poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending if polls == 0 => Poll::Ready(None),
-        Poll::Pending => {
-            polls -= 1;
-            context.waker().wake_by_ref();
-            Poll::Pending
-        }
-    })
-    .await
-}
 
 case!(
     /// A commit whose caller goes away at any point is there whole or not at all, and holds nobody up.

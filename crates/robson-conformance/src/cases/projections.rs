@@ -128,6 +128,36 @@ case!(
 );
 
 case!(
+    /// Checkpoints that move twice within one commit end where, and in the generation in which, the last move ends.
+    async fn checkpoint_moved_twice_in_one_commit_keeps_the_last(env: &Env) -> CaseResult {
+        let ledger = env.ledger().await?;
+        let mut consumers = tokio::task::JoinSet::new();
+        for n in 0..50 {
+            let ledger = ledger.clone();
+            let moved = CheckpointMove { name: "reader".to_owned(), from: n, to: n + 1, generation: n + 1 };
+            let request = Append { checkpoints: vec![moved], ..Append::events(vec![event("effect:1", n)]) };
+            consumers.spawn(async move {
+                // Whoever is too early asks again; none is told that its work was done by another.
+                loop {
+                    match ledger.append(request.clone()).await? {
+                        Outcome::Appended(_) => return anyhow::Ok(()),
+                        Outcome::CheckpointMoved { .. } => tokio::task::yield_now().await,
+                        other => anyhow::bail!("{other:?}"),
+                    }
+                }
+            });
+        }
+        while let Some(done) = consumers.join_next().await {
+            done??;
+        }
+        let stands = env.store().checkpoint(Env::TENANT, "reader").await?;
+        assert_eq!(stands, Some(Checkpoint { log_seq: 50, generation: 50 }));
+        assert_eq!(whole_log(&env.store()).await?.len(), 50);
+        Ok(())
+    }
+);
+
+case!(
     /// A consumer that is behind its checkpoint is told where it stands; one that did the work already is told so: two answers.
     async fn checkpoint_cas_mismatch_and_current_ahead(env: &Env) -> CaseResult {
         let ledger = env.ledger().await?;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::erased::SharedStore;
 use crate::fixtures::{
-    Random, RawWriter, append, at, event, everything, id, payload, stream, typed, whole_log,
+    Random, RawWriter, append, at, event, everything, id, payload, poll_then_drop, stream, typed, whole_log,
 };
 use crate::tally::SAMPLES;
 use crate::{Env, case};
@@ -350,20 +350,6 @@ case!(
         Ok(())
     }
 );
-
-/// Polls a future so many times, then drops it.
-async fn poll_then_drop<T>(future: impl Future<Output = T>, polls: u32) -> Option<T> {
-    let give_up = async {
-        for _ in 0..polls {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::select! {
-        biased;
-        done = future => Some(done),
-        () = give_up => None,
-    }
-}
 
 case!(
     /// A reader that goes away in the middle of a long read gives its connection back.

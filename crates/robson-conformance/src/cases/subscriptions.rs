@@ -135,6 +135,16 @@ case!(
 );
 
 case!(
+    /// A subscription whose pages would hold nothing still delivers: one event at a time, none passed over.
+    async fn page_of_nothing_does_not_skip(env: &Env) -> CaseResult {
+        let ledger = env.ledger().await?;
+        append(&ledger, (0..3).map(|n| event("a:1", n)).collect()).await?;
+        let mut subscription = ledger.subscribe(Start::Origin, EventQuery { limit: 0, ..all() });
+        check_prefix(&receive(&mut subscription, 3).await?)
+    }
+);
+
+case!(
     /// A subscription begins with the first event, behind a place, or with what is appended from now on.
     async fn start_from_origin_current_position(env: &Env) -> CaseResult {
         let ledger = env.ledger().await?;
