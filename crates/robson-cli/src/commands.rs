@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::args;
-use crate::daemon::{Daemon, Request};
+use crate::daemon::{Daemon, Request, Unanswered};
 use crate::db::Database;
 use crate::failure::{ExitCode, Failure};
 use crate::offline;
@@ -95,20 +95,17 @@ async fn position_of(settings: &Settings, text: &str) -> Result<PositionId, Fail
 
 /// Asks the daemon; where none answers, `arm` and `disarm` are written without it.
 async fn execute(settings: &Settings, id: CommandId, command: Command) -> Result<Done, Failure> {
-    let answer = Daemon::of(settings).send(id, &request(&command));
-    let failure = match answer {
-        Ok(body) => return Ok(done(&command, &body)),
-        Err(failure) => failure,
-    };
-    let is_down = failure.code == ExitCode::DaemonUnreachable;
     let needs_venue = !matches!(command, Command::Arm(_) | Command::Disarm { .. });
-    match failure.code {
-        ExitCode::OutcomeUnknown => Err(Failure {
+    match Daemon::of(settings).send(id, &request(&command)) {
+        Ok(body) => Ok(done(&body)),
+        Err(Unanswered::Nobody(failure)) if !needs_venue => {
+            offline::execute(settings, id, command, failure).await
+        }
+        Err(Unanswered::Failed(failure)) if failure.code == ExitCode::OutcomeUnknown => Err(Failure {
             sentence: format!("{}; to ask again: --command-id {id}", failure.sentence),
             ..failure
         }),
-        _ if is_down && !needs_venue => offline::execute(settings, id, command, failure).await,
-        _ => Err(failure),
+        Err(Unanswered::Nobody(failure) | Unanswered::Failed(failure)) => Err(failure),
     }
 }
 
@@ -145,14 +142,13 @@ fn request(command: &Command) -> Request {
 }
 
 /// What the daemon's answer says was done: one position, or a list of them; an empty answer: as asked.
-fn done(command: &Command, body: &Value) -> Done {
+fn done(body: &Value) -> Done {
     let list = body.get("closed_positions").or_else(|| body.get("positions")).and_then(Value::as_array);
     let touched = |value: &Value| serde_json::from_value::<TouchedPosition>(value.clone()).ok();
     let positions: Vec<TouchedPosition> = match list {
         Some(list) => list.iter().filter_map(touched).collect(),
         None => touched(body).into_iter().collect(),
     };
-    let _ = command;
     Done { positions }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use robson_domain::CommandId;
 use serde_json::Value;
 
-use crate::failure::Failure;
+use crate::failure::{ExitCode, Failure};
 use crate::settings::Settings;
 
 /// A daemon that may or may not be there.
@@ -34,6 +34,15 @@ pub enum Request {
     },
 }
 
+/// Why a command has no good answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unanswered {
+    /// Nobody listens, so nothing was asked of anybody.
+    Nobody(Failure),
+    /// The daemon refused it, or what became of it is not known.
+    Failed(Failure),
+}
+
 impl Daemon {
     /// The daemon of the settings; nothing is sent yet.
     pub fn of(settings: &Settings) -> Self {
@@ -57,7 +66,7 @@ impl Daemon {
     ///
     /// # Errors
     /// See [`Failure::from_transport`] and [`Failure::from_http`].
-    pub fn send(&self, id: CommandId, request: &Request) -> Result<Value, Failure> {
+    pub fn send(&self, id: CommandId, request: &Request) -> Result<Value, Unanswered> {
         let answered = match request {
             Request::Post { path, body } => {
                 let builder = self.agent.post(format!("{}/api/v1{path}", self.url));
@@ -68,7 +77,13 @@ impl Daemon {
                 self.with_headers(builder, id).call()
             }
         };
-        let mut answer = answered.map_err(|error| Failure::from_transport(&self.url, &error))?;
+        let mut answer = answered.map_err(|error| {
+            let failure = Failure::from_transport(&self.url, &error);
+            match failure.code {
+                ExitCode::DaemonUnreachable => Unanswered::Nobody(failure),
+                _ => Unanswered::Failed(failure),
+            }
+        })?;
         let status = answer.status();
         let body = answer.body_mut().read_to_string();
         if status.is_success() {
@@ -76,7 +91,7 @@ impl Daemon {
             let body = body.unwrap_or_default();
             return Ok(serde_json::from_str(&body).unwrap_or(Value::Null));
         }
-        Err(Failure::from_http(status.as_u16(), &body.unwrap_or_default()))
+        Err(Unanswered::Failed(Failure::from_http(status.as_u16(), &body.unwrap_or_default())))
     }
 
     fn with_headers<B>(&self, builder: ureq::RequestBuilder<B>, id: CommandId) -> ureq::RequestBuilder<B> {

@@ -24,14 +24,14 @@ impl Database {
     /// It does not open, the tenant is not in it, or there are several and none was named.
     pub async fn read(settings: &Settings) -> Result<Self, Failure> {
         let store = AnyStore::open(&settings.database, &OpenOptions::read_only()).await?;
-        Self::on(store, settings.tenant).await
+        Self::on(Arc::new(store), settings.tenant).await
     }
 
     /// A store that is open, at a tenant or the only one.
     ///
     /// # Errors
     /// As [`Database::read`].
-    pub async fn on(store: AnyStore, wanted: Option<TenantId>) -> Result<Self, Failure> {
+    pub async fn on(store: Arc<AnyStore>, wanted: Option<TenantId>) -> Result<Self, Failure> {
         let tenants = store.tenants().await?;
         let tenant = match (wanted, tenants.as_slice()) {
             (Some(wanted), known) if known.contains(&wanted) => Some(wanted),
@@ -48,7 +48,7 @@ impl Database {
                 )));
             }
         };
-        Ok(Self { store: Arc::new(store), tenant })
+        Ok(Self { store, tenant })
     }
 
     /// The store.

@@ -61,7 +61,10 @@ pub async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
 }
 
 /// The commands that only read the database.
-async fn read(db: &Database, command: Command, printer: &mut Printer) -> Result<(), Failure> {
+///
+/// # Errors
+/// One sentence, and the exit code; `Usage` for a command that does more than read.
+pub async fn read(db: &Database, command: Command, printer: &mut Printer) -> Result<(), Failure> {
     match command {
         Command::Status(args) => status::run(db, &args, printer).await,
         Command::Positions(args) => tables::run_positions(db, &args, printer).await,

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 
 use crate::db::Database;
 use crate::failure::Failure;
-use crate::printer::{Align, Cell, Listing, short_id};
+use crate::printer::{Align, Cell, Listing, price, short_id};
 
 /// A row that no fold of this program wrote.
 pub(crate) fn unreadable(error: impl ToString) -> Failure {
@@ -88,8 +88,8 @@ pub fn listing<'a>(positions: impl IntoIterator<Item = &'a Position>, when_empty
             Cell::of(position.side),
             Cell::of(position.state),
             Cell::time(position.meta.created_at),
-            Cell::maybe(position.entry_price),
-            Cell::maybe(position.trailing_stop_price),
+            Cell::maybe(position.entry_price.map(price)),
+            Cell::maybe(position.trailing_stop_price.map(price)),
             if has_traded { Cell::maybe(position.entry_quantity) } else { Cell::default() },
             if has_traded { Cell::gain(net(position)) } else { Cell::default() },
             Cell::maybe(position.exit_reason.map(|r| r.to_string()).or_else(|| position.error.clone())),

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write};
 use comfy_table::{Attribute, Color, ContentArrangement, Table, presets};
 
 pub use comfy_table::CellAlignment as Align;
-use robson_domain::Timestamp;
+use robson_domain::{Price, Timestamp};
 use rust_decimal::Decimal;
 use serde_json::Value;
 
@@ -205,6 +205,12 @@ pub struct Listing {
 /// An instant to the second, in UTC.
 pub fn seconds(at: Timestamp) -> String {
     at.to_datetime().format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// A price as far as people read it: an average of fills may have twenty digits.
+pub fn price(price: Price) -> String {
+    let decimals = if price.get() >= Decimal::ONE_HUNDRED { 2 } else { 8 };
+    price.get().round_dp(decimals).normalize().to_string()
 }
 
 /// An amount of money in cents.

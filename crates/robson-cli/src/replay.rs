@@ -78,13 +78,13 @@ fn report(events: i64, tables: &[Comparison], verify: bool, printer: &mut Printe
     for difference in tables.iter().flat_map(|table| table.differences.iter().take(SHOWN_MAX)) {
         printer.line(difference)?;
     }
-    let differing = tables.iter().filter(|table| !table.differences.is_empty()).count();
-    let outcome = match (verify, differing) {
+    let is_equal = tables.iter().all(|table| table.differences.is_empty());
+    let outcome = match (verify, is_equal) {
         (false, _) => "folded; --verify compares with the database".to_owned(),
-        (true, 0) => "replay equals live, and the chain of hashes is whole".to_owned(),
-        (true, count) => format!(
-            "replay and live differ in {count} tables: the rows were changed behind the log's back, or a fold was"
-        ),
+        (true, true) => "replay equals live, and the chain of hashes is whole".to_owned(),
+        (true, false) => {
+            "replay and live differ: the rows were changed behind the log's back, or a fold was".to_owned()
+        }
     };
     Ok(printer.line(format!("{events} events: {outcome}"))?)
 }

@@ -5,7 +5,7 @@ use robson_eventlog::RecordedEvent;
 use robson_projector::{event_of, time_of};
 use rust_decimal::Decimal;
 
-use crate::printer::{cents, seconds, signed};
+use crate::printer::{cents, price, seconds, signed};
 
 /// When the event happened.
 pub fn happened_at(event: &RecordedEvent) -> Timestamp {
@@ -104,14 +104,19 @@ fn words(event: &Event) -> String {
             fill.side, fill.fill_quantity, fill.fill_price, fill.fee, fill.fee_asset
         ),
         Event::PositionOpened(opened) => {
-            format!("{} at {}, stop {}", opened.entry_quantity, opened.entry_price, opened.initial_stop)
+            format!(
+                "{} at {}, stop {}",
+                opened.entry_quantity,
+                price(opened.entry_price),
+                opened.initial_stop
+            )
         }
         Event::TrailingStopUpdated(moved) => {
             format!("{} -> {} at a price of {}", moved.previous_stop, moved.new_stop, moved.trigger_price)
         }
         Event::ExitTriggered(exit) => {
-            let at = exit.trigger_price.map(|price| format!(" at {price}")).unwrap_or_default();
-            let stop = exit.stop_price.map(|price| format!(", stop {price}")).unwrap_or_default();
+            let at = exit.trigger_price.map(|at| format!(" at {at}")).unwrap_or_default();
+            let stop = exit.stop_price.map(|stop| format!(", stop {stop}")).unwrap_or_default();
             format!("{}{at}{stop}", exit.reason)
         }
         Event::PositionClosed(closed) => {
@@ -119,8 +124,8 @@ fn words(event: &Event) -> String {
             format!(
                 "{} from {} to {}: {} before fees of {}, {} net",
                 closed.quantity,
-                closed.entry_price,
-                closed.exit_price,
+                price(closed.entry_price),
+                price(closed.exit_price),
                 signed(closed.realized_pnl.get()),
                 cents(closed.total_fees.get()),
                 signed(net)

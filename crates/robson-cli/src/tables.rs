@@ -8,7 +8,7 @@ use crate::args::{OfSymbol, Positions};
 use crate::db::Database;
 use crate::failure::Failure;
 use crate::positions::{self, unreadable};
-use crate::printer::{Align, Cell, Listing, Printer, short_id};
+use crate::printer::{Align, Cell, Listing, Printer, price, short_id};
 
 /// `positions`.
 ///
@@ -48,7 +48,7 @@ pub async fn run_orders(db: &Database, args: &OfSymbol, printer: &mut Printer) -
             Cell::of(order.side),
             Cell::of(order.quantity),
             Cell::of(order.filled_quantity),
-            Cell::maybe(order.average_fill_price),
+            Cell::maybe(order.average_fill_price.map(price)),
             Cell::of(order.total_fee_quote.to_cents()),
             Cell::of(order.status),
             Cell::maybe(order.reason),
