@@ -149,6 +149,16 @@ async fn open_writer(
     Ok((writer, report))
 }
 
+/// Connects the writer again, after its connection was lost; the file was checked when it was opened.
+pub(super) async fn reconnect(path: &Path, options: &OpenOptions) -> Result<SqliteConnection, OpenError> {
+    let url = format!("sqlite://{}", path.display());
+    let failed = |error: sqlx::Error| open_error(&url, &error);
+    let mut writer =
+        writer_options(path, options).create_if_missing(false).connect().await.map_err(failed)?;
+    check_pragmas(&mut writer).await.map_err(failed)??;
+    Ok(writer)
+}
+
 /// One outer transaction holds the write lock, so that two processes migrate one after the other.
 async fn migrate_writer(writer: &mut SqliteConnection, url: &str) -> Result<MigrationReport, OpenError> {
     let failed = |error: sqlx::Error| open_error(url, &error);

@@ -15,25 +15,60 @@ use robson_eventlog::{
     Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamMove, StreamVersion, Table,
     TenantId, Value, WriterId,
 };
-use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteQueryResult, SqliteRow};
 use sqlx::{Connection as _, Row as _};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::open::{OpenError, OpenOptions};
+use crate::open::{Access, OpenError, OpenOptions};
 use crate::sql::events;
 use crate::sql::migrate::MigrationReport;
 use crate::sql::statement::{self, Dialect, OnConflict, Statement};
 use crate::sql::tables::{EVENT_IDEMPOTENCY, EVENT_LOG, PROJECTION_CHECKPOINTS, STREAM_STATE};
+use value::SqliteQuery;
 
 /// A SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
     path: PathBuf,
-    writer: Arc<Mutex<Option<SqliteConnection>>>,
+    options: OpenOptions,
+    writer: Arc<Mutex<Writer>>,
     readers: SqlitePool,
     migrations: MigrationReport,
-    /// Held until the store is dropped; `None` in a read-only handle.
-    _lock: Option<Arc<connect::WriteLock>>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    /// Away while it is in use; whoever does not bring it back in order loses it.
+    connection: Option<SqliteConnection>,
+    /// Held until the store is closed or dropped; none in a read-only handle.
+    lock: Option<Arc<connect::WriteLock>>,
+    is_closed: bool,
+}
+
+/// The writer's connection in use. Dropping it closes the connection, which rolls back what was open: so a
+/// future that is dropped midway leaves nothing behind, and no connection is trusted after an error.
+struct Session<'a> {
+    writer: MutexGuard<'a, Writer>,
+    connection: SqliteConnection,
+}
+
+impl Session<'_> {
+    /// Keeps the connection for the next use; no transaction is open.
+    fn keep(mut self) {
+        self.writer.connection = Some(self.connection);
+    }
+
+    async fn execute(mut self, query: SqliteQuery) -> Result<SqliteQueryResult, sqlx::Error> {
+        let done = query.execute(&mut self.connection).await?;
+        self.keep();
+        Ok(done)
+    }
+
+    async fn fetch_optional(mut self, query: SqliteQuery) -> Result<Option<SqliteRow>, sqlx::Error> {
+        let row = query.fetch_optional(&mut self.connection).await?;
+        self.keep();
+        Ok(row)
+    }
 }
 
 impl SqliteStore {
@@ -44,12 +79,13 @@ impl SqliteStore {
     pub async fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
         let opened = connect::open(&path, options).await?;
+        let writer = Writer { connection: opened.writer, lock: opened.lock, is_closed: false };
         Ok(Self {
             path,
-            writer: Arc::new(Mutex::new(opened.writer)),
+            options: options.clone(),
+            writer: Arc::new(Mutex::new(writer)),
             readers: opened.readers,
             migrations: opened.migrations,
-            _lock: opened.lock,
         })
     }
 
@@ -73,15 +109,21 @@ impl SqliteStore {
     /// # Errors
     /// As the store says.
     pub async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
-        let failed = |error: sqlx::Error| read_error(&error);
-        let mut writer = self.writer.lock().await;
-        let pragmas = match writer.as_mut() {
-            Some(connection) => connect::read_pragmas(connection).await.map_err(failed)?,
-            None => {
-                let mut reader = self.readers.acquire().await.map_err(failed)?;
-                connect::read_pragmas(&mut reader).await.map_err(failed)?
+        let pragmas = match self.options.access {
+            Access::Read => {
+                let mut reader = self.readers.acquire().await.map_err(|error| read_error(&error))?;
+                connect::read_pragmas(&mut reader).await
+            }
+            Access::Write => {
+                let mut session = self.session().await?;
+                let pragmas = connect::read_pragmas(&mut session.connection).await;
+                if pragmas.is_ok() {
+                    session.keep();
+                }
+                pragmas
             }
         };
+        let pragmas = pragmas.map_err(|error| read_error(&error))?;
         Ok(pragmas.into_iter().map(|(name, _, value)| (name.to_owned(), value)).collect())
     }
 
@@ -96,10 +138,8 @@ impl SqliteStore {
     /// As the store says.
     #[doc(hidden)]
     pub async fn create_table(&self, table: &'static Table) -> Result<(), StoreError> {
-        let mut writer = self.writer().await?;
-        let connection = writer.as_mut().ok_or(StoreError::Closed)?;
-        let statement = statement::create_table(Dialect::Sqlite, table);
-        value::query(statement).execute(connection).await.map(|_| ()).map_err(|error| read_error(&error))
+        let query = value::query(statement::create_table(Dialect::Sqlite, table));
+        self.session().await?.execute(query).await.map(|_| ()).map_err(|error| read_error(&error))
     }
 
     /// Runs one statement as any other program could, for tests that tamper.
@@ -126,9 +166,11 @@ impl SqliteStore {
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send + use<> {
         let writer = Arc::clone(&self.writer);
         async move {
-            let mut writer = writer.lock().await;
-            let connection = writer.as_mut().ok_or(sqlx::Error::PoolClosed)?;
-            sqlx::raw_sql(sql).execute(connection).await.map(|_| ())
+            match writer.lock().await.connection.as_mut() {
+                Some(connection) => sqlx::raw_sql(sql).execute(connection).await.map(|_| ()),
+                // It was lost, and with it whatever limited it.
+                None => Ok(()),
+            }
         }
     }
 
@@ -145,9 +187,22 @@ impl SqliteStore {
         Ok(held)
     }
 
-    async fn writer(&self) -> Result<MutexGuard<'_, Option<SqliteConnection>>, StoreError> {
-        let writer = self.writer.lock().await;
-        if writer.is_none() { Err(StoreError::Closed) } else { Ok(writer) }
+    /// The writer's connection, made anew where it was lost.
+    async fn session(&self) -> Result<Session<'_>, StoreError> {
+        let mut writer = self.writer.lock().await;
+        if writer.is_closed {
+            return Err(StoreError::Closed);
+        }
+        if self.options.access == Access::Read {
+            return Err(StoreError::Unavailable("the handle was opened for reading only".into()));
+        }
+        let connection = match writer.connection.take() {
+            Some(connection) => connection,
+            None => connect::reconnect(&self.path, &self.options)
+                .await
+                .map_err(|error| StoreError::Unavailable(Box::new(error)))?,
+        };
+        Ok(Session { writer, connection })
     }
 
     async fn fetch(&self, statement: Statement) -> Result<Vec<SqliteRow>, StoreError> {
@@ -173,12 +228,20 @@ impl SqliteStore {
     }
 
     async fn commit_batch(&self, batch: &Batch) -> Result<Receipt, CommitError> {
-        let mut writer = self.writer.lock().await;
-        let connection =
-            writer.as_mut().ok_or_else(|| CommitError::Unavailable(Box::new(StoreError::Closed)))?;
-        let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(|error| commit_error(&error))?;
-        write(&mut tx, batch).await?;
-        tx.commit().await.map_err(|error| CommitError::Unavailable(Box::new(error)))?;
+        let mut session = self.session().await.map_err(|error| CommitError::Unavailable(Box::new(error)))?;
+        let begun = session.connection.begin_with("BEGIN IMMEDIATE").await;
+        let mut tx = begun.map_err(|error| commit_error(&error))?;
+        match write(&mut tx, batch).await {
+            Ok(()) => tx.commit().await.map_err(|error| CommitError::Unavailable(Box::new(error)))?,
+            Err(refusal @ (CommitError::Stale | CommitError::Fenced)) => {
+                if tx.rollback().await.is_ok() {
+                    session.keep();
+                }
+                return Err(refusal);
+            }
+            Err(error) => return Err(error),
+        }
+        session.keep();
         Ok(Receipt { head: batch.after })
     }
 }
@@ -294,26 +357,18 @@ async fn insert(
     Ok(affected)
 }
 
-fn require(
-    done: Result<sqlx::sqlite::SqliteQueryResult, sqlx::Error>,
-    rows: usize,
-) -> Result<(), CommitError> {
+fn require(done: Result<SqliteQueryResult, sqlx::Error>, rows: usize) -> Result<(), CommitError> {
     let affected = done.map_err(|error| commit_error(&error))?.rows_affected();
     if affected == rows as u64 { Ok(()) } else { Err(CommitError::Stale) }
 }
 
 impl Store for SqliteStore {
     async fn register(&self, tenant: TenantId) -> Result<(), StoreError> {
-        let mut writer = self.writer().await?;
-        let connection = writer.as_mut().ok_or(StoreError::Closed)?;
-        sqlx::query(include_str!("../sql/register.sql"))
+        let query = sqlx::query(include_str!("../sql/register.sql"))
             .bind(tenant.0.hyphenated().to_string())
             .bind(Head::EMPTY.chain_hash.0.to_vec())
-            .bind(Head::EMPTY.ingested_at.to_string())
-            .execute(connection)
-            .await
-            .map_err(|error| read_error(&error))?;
-        Ok(())
+            .bind(Head::EMPTY.ingested_at.to_string());
+        self.session().await?.execute(query).await.map(|_| ()).map_err(|error| read_error(&error))
     }
 
     async fn tenants(&self) -> Result<Vec<TenantId>, StoreError> {
@@ -332,39 +387,30 @@ impl Store for SqliteStore {
         writer_id: &WriterId,
         ttl: Duration,
     ) -> Result<Lease, AcquireError> {
-        let mut writer = self.writer().await?;
-        let connection = writer.as_mut().ok_or(StoreError::Closed)?;
-        let row = sqlx::query(include_str!("sql/acquire.sql"))
+        let query = sqlx::query(include_str!("sql/acquire.sql"))
             .bind(tenant.0.hyphenated().to_string())
             .bind(writer_id.as_str().to_owned())
-            .bind(seconds(ttl))
-            .fetch_optional(connection)
-            .await
-            .map_err(|error| read_error(&error))?
-            .ok_or(StoreError::UnknownTenant(tenant))?;
-        let (epoch, head) = epoch_and_head(&row)?;
+            .bind(seconds(ttl));
+        let row = self.session().await?.fetch_optional(query).await.map_err(|error| read_error(&error))?;
+        let (epoch, head) = epoch_and_head(&row.ok_or(StoreError::UnknownTenant(tenant))?)?;
         Ok(Lease { tenant, writer: writer_id.clone(), epoch, head })
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<(), CommitError> {
-        let mut writer = self.writer.lock().await;
-        let connection =
-            writer.as_mut().ok_or_else(|| CommitError::Unavailable(Box::new(StoreError::Closed)))?;
         let query = sqlx::query(include_str!("sql/renew.sql"))
             .bind(lease.tenant.0.hyphenated().to_string())
             .bind(lease.epoch)
             .bind(seconds(ttl));
-        fenced_unless_one(query.execute(connection).await)
+        let session = self.session().await.map_err(|error| CommitError::Unavailable(Box::new(error)))?;
+        fenced_unless_one(session.execute(query).await)
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), CommitError> {
-        let mut writer = self.writer.lock().await;
-        let connection =
-            writer.as_mut().ok_or_else(|| CommitError::Unavailable(Box::new(StoreError::Closed)))?;
         let query = sqlx::query(include_str!("../sql/release.sql"))
             .bind(lease.tenant.0.hyphenated().to_string())
             .bind(lease.epoch);
-        fenced_unless_one(query.execute(connection).await)
+        let session = self.session().await.map_err(|error| CommitError::Unavailable(Box::new(error)))?;
+        fenced_unless_one(session.execute(query).await)
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Receipt, CommitError> {
@@ -451,12 +497,19 @@ impl Store for SqliteStore {
     }
 
     async fn close(&self) {
+        let (connection, lock) = {
+            let mut writer = self.writer.lock().await;
+            writer.is_closed = true;
+            (writer.connection.take(), writer.lock.take())
+        };
         self.readers.close().await;
-        if let Some(connection) = self.writer.lock().await.take()
+        if let Some(connection) = connection
             && let Err(error) = connection.close().await
         {
             tracing::warn!(%error, "the database did not close cleanly; the log is safe");
         }
+        // The next writer may begin once nothing of this one is left.
+        drop(lock);
     }
 }
 
@@ -464,7 +517,7 @@ fn seconds(ttl: Duration) -> String {
     format!("+{}.{:03} seconds", ttl.as_secs(), ttl.subsec_millis())
 }
 
-fn fenced_unless_one(done: Result<sqlx::sqlite::SqliteQueryResult, sqlx::Error>) -> Result<(), CommitError> {
+fn fenced_unless_one(done: Result<SqliteQueryResult, sqlx::Error>) -> Result<(), CommitError> {
     match done.map_err(|error| commit_error(&error))?.rows_affected() {
         1 => Ok(()),
         _ => Err(CommitError::Fenced),
