@@ -5,7 +5,9 @@
 pub mod api;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod metrics;
+pub mod offline;
 pub mod operator;
 pub mod report;
 pub mod session;

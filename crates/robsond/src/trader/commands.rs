@@ -32,7 +32,7 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         let answer = self.carry_out(id, actor, command, &hash).await?;
         if let Err(refused) = &answer {
             let record = self.desk.record_of(id, command, hash, Err(refused), self.now)?;
-            self.desk.record_refusal(record).await?;
+            self.desk.record_alone(record).await?;
         }
         Ok(answer)
     }
@@ -42,10 +42,10 @@ impl<S: Store, X: Exchange> Trader<S, X> {
             Command::Arm(arm) => {
                 let is_traded = self.markets.contains_key(&arm.symbol);
                 let armed = self.desk.arm(id, actor, arm, is_traded, &self.rules, self.now, hash).await?;
-                Ok(armed.map(|(position, started)| {
-                    let watch = detectors::watch_of(&position, &started);
-                    self.set_watch(&position, watch);
-                    Done { positions: vec![touched(&position)] }
+                Ok(armed.map(|armed| {
+                    let watch = detectors::watch_of(&armed.position, &armed.started);
+                    self.set_watch(&armed.position, watch);
+                    armed.done
                 }))
             }
             Command::Disarm { position_id } => {
@@ -113,9 +113,20 @@ impl<S: Store, X: Exchange> Trader<S, X> {
             done.positions.push(touched(now.as_ref().unwrap_or(position)));
         }
         let record = self.desk.record_of(id, command, hash.to_owned(), Ok(&done), self.now)?;
-        self.desk.record_refusal(record).await?;
+        self.desk.record_alone(record).await?;
         Ok(Ok(done))
     }
+}
+
+/// A position that was armed, with its detector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Armed {
+    /// The position.
+    pub position: Position,
+    /// Its first detector.
+    pub started: DetectorStarted,
+    /// The answer to the command.
+    pub done: Done,
 }
 
 /// What needs no venue: the daemon does it, and the command line where no daemon runs.
@@ -134,7 +145,7 @@ impl<S: Store> Desk<S> {
         rules: &RiskSettings,
         now: Timestamp,
         hash: &str,
-    ) -> Result<Result<(Position, DetectorStarted), Refused>, DeskError> {
+    ) -> Result<Result<Armed, Refused>, DeskError> {
         let (risk_capital, risk_pct) = match self.may_arm(arm, is_traded, rules) {
             Ok(terms) => terms,
             Err(refused) => return Ok(Err(refused)),
@@ -162,7 +173,7 @@ impl<S: Store> Desk<S> {
         draft.command =
             Some(self.record_of(id, &Command::Arm(arm.clone()), hash.to_owned(), Ok(&done), now)?);
         self.commit(draft).await?;
-        Ok(Ok((position, started)))
+        Ok(Ok(Armed { position, started, done }))
     }
 
     /// What an arm risks, or why it may not be.
@@ -332,7 +343,7 @@ impl<S: Store> Desk<S> {
     ///
     /// # Errors
     /// As the log says.
-    pub async fn record_refusal(&self, record: CommandRecord) -> Result<(), DeskError> {
+    pub async fn record_alone(&self, record: CommandRecord) -> Result<(), DeskError> {
         let request = Append { command: Some(record), ..Append::default() };
         Ok(self.ledger().append(request).await.map(drop)?)
     }
@@ -342,7 +353,7 @@ impl<S: Store> Desk<S> {
 ///
 /// # Errors
 /// `Broken` when it holds a text that no database keeps.
-pub(super) fn request_hash(command: &Command) -> Result<String, DeskError> {
+pub fn request_hash(command: &Command) -> Result<String, DeskError> {
     let value = serde_json::to_value(command).map_err(|error| DeskError::Broken(error.to_string()))?;
     let payload = Payload::new(&value).map_err(|error| DeskError::Broken(error.to_string()))?;
     Ok(CommandRecord::hash_request(command.name(), &payload))

@@ -22,6 +22,7 @@ use robson_eventlog::Store;
 use robson_venue::exchange::{Exchange, OrderReport};
 use robson_venue::feed::Tick;
 
+pub use commands::{Armed, request_hash};
 pub use desk::{Desk, DeskError, Draft};
 pub use market::{Market, Markets};
 
