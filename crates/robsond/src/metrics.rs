@@ -5,7 +5,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use metrics::Unit;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Orders sent, by `side`.
 pub const ORDERS: &str = "robsond_orders_total";
@@ -27,6 +27,8 @@ pub const DATA_AGE: &str = "robsond_data_age_seconds";
 pub const SSE_CONNECTIONS: &str = "robsond_sse_connections";
 /// Requests answered, by `method`, `route` and `status`.
 pub const HTTP_REQUESTS: &str = "robsond_http_requests_total";
+/// Requests in one commit, as the log counts them.
+const BATCH_REQUESTS: &str = "eventlog_batch_requests";
 
 static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
 
@@ -39,7 +41,10 @@ pub fn install() -> anyhow::Result<PrometheusHandle> {
     if let Some(handle) = &*installed {
         return Ok(handle.clone());
     }
-    let recorder = PrometheusBuilder::new().build_recorder();
+    let batches = Matcher::Full(BATCH_REQUESTS.to_owned());
+    let builder =
+        PrometheusBuilder::new().set_buckets_for_metric(batches, &[1.0, 2.0, 4.0, 16.0, 64.0, 256.0])?;
+    let recorder = builder.build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder)?;
     describe();
@@ -65,5 +70,5 @@ fn describe() {
     describe_counter!("eventlog_conflicts_total", Unit::Count, "Appends that expected another version.");
     describe_counter!("eventlog_refusals_total", Unit::Count, "Appends that a fold refused.");
     describe_counter!("eventlog_fenced_total", Unit::Count, "Times that another writer took over.");
-    describe_histogram!("eventlog_batch_requests", Unit::Count, "Requests in one commit.");
+    describe_histogram!(BATCH_REQUESTS, Unit::Count, "Requests in one commit.");
 }

@@ -101,9 +101,13 @@ impl Effective {
                 out.push_str(&format!("\n[{in_section}]\n"));
             }
             section = Some(in_section);
+            let variable = setting.variable.map(|name| format!(" ({name})")).unwrap_or_default();
             out.push_str(&match self.values.get(setting.key) {
-                Some((texts, origin)) => format!("{name} = {}  # {origin}\n", toml_value(setting, texts)),
-                None => format!("# {name} is not set\n"),
+                Some((texts, origin)) => {
+                    let variable = if *origin == Origin::Default { variable.as_str() } else { "" };
+                    format!("{name} = {}  # {origin}{variable}\n", toml_value(setting, texts))
+                }
+                None => format!("# {name} is not set{variable}\n"),
             });
         }
         for (symbol, filters) in &self.symbols {

@@ -328,7 +328,7 @@ impl Given<'_> {
         }
         if token.is_none() && !host.is_loopback() {
             let reason = format!("{host} can be reached from elsewhere: set a token (ROBSON_API_TOKEN)");
-            return Err(self.refusal("api.host", reason));
+            return Err(ConfigError { is_usage: false, ..self.refusal("api.host", reason) });
         }
         if token.is_none() && environment == Environment::Production {
             return Err(self.refusal("environment", "production needs a token: set ROBSON_API_TOKEN"));
