@@ -2,6 +2,8 @@
 
 #[path = "backends/common.rs"]
 mod common;
+#[path = "backends/memory.rs"]
+mod memory;
 #[path = "backends/postgres.rs"]
 mod postgres;
 #[path = "backends/sqlite.rs"]
@@ -11,9 +13,10 @@ use std::process::ExitCode;
 
 use robson_conformance::{Access, Database, Fault, Harness, Injected};
 use robson_eventlog::Table;
-use robson_store::{AnyStore, DatabaseUrl, MemoryStore};
+use robson_store::{AnyStore, DatabaseUrl};
 
 use common::options;
+use memory::{Memory, MemoryDatabase};
 use postgres::{Postgres, PostgresDatabase};
 use sqlite::{Sqlite, SqliteDatabase};
 
@@ -24,7 +27,7 @@ enum Any {
 }
 
 enum AnyDatabase {
-    Memory(MemoryStore),
+    Memory(MemoryDatabase),
     Sqlite(SqliteDatabase),
     Postgres(Box<PostgresDatabase>),
 }
@@ -42,7 +45,7 @@ impl Harness for Any {
 
     async fn fresh(&self, case: &str) -> anyhow::Result<AnyDatabase> {
         Ok(match self {
-            Self::Memory => AnyDatabase::Memory(MemoryStore::new()),
+            Self::Memory => AnyDatabase::Memory(Memory.fresh(case).await?),
             Self::Sqlite => AnyDatabase::Sqlite(Sqlite.fresh(case).await?),
             Self::Postgres => AnyDatabase::Postgres(Box::new(Postgres.fresh(case).await?)),
         })
@@ -60,7 +63,7 @@ impl Database for AnyDatabase {
         let options = options(access);
         let url: DatabaseUrl = match self {
             // A second handle on the same memory has no URL.
-            Self::Memory(store) => return Ok(AnyStore::Memory(store.handle(options.access))),
+            Self::Memory(database) => return Ok(AnyStore::Memory(database.open(access).await?)),
             Self::Sqlite(database) => format!("sqlite://{}", database.path().display()).parse()?,
             Self::Postgres(database) => database.url().parse()?,
         };
@@ -69,7 +72,7 @@ impl Database for AnyDatabase {
 
     async fn prepare(&self, table: &'static Table) -> anyhow::Result<()> {
         match self {
-            Self::Memory(_) => Ok(()),
+            Self::Memory(database) => database.prepare(table).await,
             Self::Sqlite(database) => database.prepare(table).await,
             Self::Postgres(database) => database.prepare(table).await,
         }
@@ -77,7 +80,7 @@ impl Database for AnyDatabase {
 
     fn address(&self) -> Result<String, &'static str> {
         match self {
-            Self::Memory(_) => Err("memory ends with its process"),
+            Self::Memory(database) => database.address(),
             Self::Sqlite(database) => Ok(format!("sqlite://{}", database.path().display())),
             Self::Postgres(database) => database.address(),
         }
@@ -87,10 +90,8 @@ impl Database for AnyDatabase {
         match (self, store) {
             (Self::Sqlite(database), AnyStore::Sqlite(store)) => database.inject(store, fault).await,
             (Self::Postgres(database), AnyStore::Postgres(store)) => database.inject(store, fault).await,
-            _ => match fault {
-                Fault::Crash => Ok(Injected::Done),
-                _ => Ok(Injected::Impossible("shown by the memory store's own run, where it can be")),
-            },
+            (Self::Memory(database), AnyStore::Memory(store)) => database.inject(store, fault).await,
+            _ => anyhow::bail!("{store:?} is of another backend than its database"),
         }
     }
 }
