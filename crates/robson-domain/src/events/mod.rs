@@ -275,6 +275,7 @@ events! {
     technical_stop_analyzed::TechnicalStopAnalyzed,
     signal_rejected::SignalRejected,
     detector_stopped::DetectorStopped,
+    connector_connected::ConnectorConnected,
     market_data_gap_detected::MarketDataGapDetected,
     daemon_started::DaemonStarted,
     daemon_stopped::DaemonStopped,
