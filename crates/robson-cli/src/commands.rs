@@ -143,7 +143,7 @@ fn request(command: &Command) -> Request {
 
 /// What the daemon's answer says was done: one position, or a list of them; an empty answer: as asked.
 fn done(body: &Value) -> Done {
-    let list = body.get("closed_positions").or_else(|| body.get("positions")).and_then(Value::as_array);
+    let list = body.get("positions").and_then(Value::as_array);
     let touched = |value: &Value| serde_json::from_value::<TouchedPosition>(value.clone()).ok();
     let positions: Vec<TouchedPosition> = match list {
         Some(list) => list.iter().filter_map(touched).collect(),

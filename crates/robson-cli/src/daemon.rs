@@ -100,7 +100,7 @@ impl Daemon {
             builder = builder.header("Authorization", format!("Bearer {token}"));
         }
         if let Some(operator) = &self.operator {
-            builder = builder.header("X-Operator-Id", operator);
+            builder = builder.header("X-Robson-Operator", operator);
         }
         builder
     }

@@ -116,11 +116,24 @@ pub async fn migrate(url: &DatabaseUrl) -> Result<MigrationReport, OpenError> {
     Ok(report)
 }
 
-/// `db migrate` and `db init`: makes and migrates, and says what was done.
+/// `db migrate`: brings a database that is there up to date; a misspelt path is not a new database.
 ///
 /// # Errors
 /// As the store says.
 pub async fn run_migrate(url: &DatabaseUrl, printer: &mut Printer) -> Result<(), Failure> {
+    match AnyStore::open(url, &OpenOptions::read_only()).await {
+        Ok(store) => store.close().await,
+        Err(OpenError::Older { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    run_init(url, printer).await
+}
+
+/// `db init`: makes and migrates, and says what was done.
+///
+/// # Errors
+/// As the store says.
+pub async fn run_init(url: &DatabaseUrl, printer: &mut Printer) -> Result<(), Failure> {
     let report = migrate(url).await?;
     if printer.is_json {
         let json = json!({

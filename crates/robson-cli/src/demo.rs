@@ -37,7 +37,8 @@ pub async fn run(database: Option<&str>, printer: &mut Printer) -> Result<(), Fa
     if text == DATABASE {
         remove_last_demo(&url)?;
     }
-    let folder = tempfile::tempdir().map_err(|error| Failure::error(format!("no temporary folder: {error}")))?;
+    let folder =
+        tempfile::tempdir().map_err(|error| Failure::error(format!("no temporary folder: {error}")))?;
     let settings = settings(folder.path(), text)?;
     let script = Script::read(&settings).map_err(|error| Failure::error(error.to_string()))?;
     let databases = Databases::open(&url).await?;
@@ -134,18 +135,22 @@ async fn tell(
     let mut positions = read.map_err(|bad| Failure::error(bad.to_string()))?;
     positions.sort_by_key(|position| (position.meta.created_at, position.position_id));
     let stories = stories(store).await?;
-    let report = Report::read(store, DEFAULT_TENANT).await.map_err(|error| Failure::error(error.to_string()))?;
+    let report =
+        Report::read(store, DEFAULT_TENANT).await.map_err(|error| Failure::error(error.to_string()))?;
     if printer.is_json {
-        let trades: Vec<_> = positions.iter().map(|p| {
-            let story = stories.get(&p.position_id);
-            json!({
-                "position_id": p.position_id, "symbol": p.symbol, "side": p.side, "state": p.state,
-                "entry_price": p.entry_price, "quantity": p.entry_quantity,
-                "technical_stop": p.technical_stop_price, "last_stop": p.trailing_stop_price,
-                "realized_pnl": p.realized_pnl, "fees": p.total_fees, "closed_at": p.closed_at,
-                "denial": story.and_then(|story| story.denial.clone()),
+        let trades: Vec<_> = positions
+            .iter()
+            .map(|p| {
+                let story = stories.get(&p.position_id);
+                json!({
+                    "position_id": p.position_id, "symbol": p.symbol, "side": p.side, "state": p.state,
+                    "entry_price": p.entry_price, "quantity": p.entry_quantity,
+                    "technical_stop": p.technical_stop_price, "last_stop": p.trailing_stop_price,
+                    "realized_pnl": p.realized_pnl, "fees": p.total_fees, "closed_at": p.closed_at,
+                    "denial": story.and_then(|story| story.denial.clone()),
+                })
             })
-        }).collect();
+            .collect();
         let summary = json!({ "database": url.to_string(), "positions": trades, "report": report });
         return Ok(printer.json(&summary, false)?);
     }
@@ -169,7 +174,9 @@ async fn tell(
     let id = best.or(positions.first()).map(|position| short_id(position.position_id)).unwrap_or_default();
     printer.line("")?;
     printer.line(printer.bold("Look deeper:"))?;
-    for command in ["why ".to_owned() + &id, "positions".into(), "events list".into(), "replay --verify".into()] {
+    for command in
+        ["why ".to_owned() + &id, "positions".into(), "events list".into(), "replay --verify".into()]
+    {
         printer.line(format!("  robson {command} --database {url}"))?;
     }
     Ok(())
@@ -205,8 +212,7 @@ fn picture(script: &Script, position: &Position, story: &Story, colour: bool) ->
     let ticks = script.feed.play().filter(|tick| *tick.symbol == position.symbol && is_shown(tick.at));
     let closes: Vec<Point> = ticks.step_by(10).map(|tick| (tick.at, tick.price)).collect();
     let is_purchase = position.side == robson_domain::Side::Long;
-    let marks =
-        Marks { entry: Some((entry, is_purchase)), exit: Some(exit), stops: story.stops.clone() };
+    let marks = Marks { entry: Some((entry, is_purchase)), exit: Some(exit), stops: story.stops.clone() };
     chart::render(&closes, &marks, CHART_WIDTH, CHART_HEIGHT, colour)
 }
 
@@ -275,7 +281,12 @@ impl Story {
                     robson_domain::OrderSide::Buy => "bought",
                     robson_domain::OrderSide::Sell => "sold",
                 };
-                format!("{verb} {} at {}, fee {}", fill.fill_quantity, fill.fill_price, cents(fill.fee_quote.get()))
+                format!(
+                    "{verb} {} at {}, fee {}",
+                    fill.fill_quantity,
+                    fill.fill_price,
+                    cents(fill.fee_quote.get())
+                )
             }
             Event::PositionOpened(opened) => {
                 self.stops.push((at, opened.initial_stop));

@@ -10,7 +10,7 @@ use crate::args::{EventFilter, Events, Tail};
 use crate::db::Database;
 use crate::failure::Failure;
 use crate::positions;
-use crate::printer::{Align, Cell, Listing, Printer, Tone, seconds};
+use crate::printer::{Align, Cell, Listing, Printer, Tone, seconds, short_stream};
 use crate::story::{happened_at, tell};
 use crate::why;
 
@@ -42,7 +42,7 @@ async fn list(db: &Database, filter: &EventFilter, printer: &mut Printer) -> Res
         vec![
             Cell::of(event.log_seq),
             Cell::time(happened_at(event)),
-            Cell::of(event.stream.as_str()),
+            Cell::of(short_stream(event.stream.as_str())),
             Cell::of(event.event_type.as_str()),
             Cell::of(tell(event)),
         ]

@@ -31,6 +31,8 @@ pub enum ExitCode {
     Venue = 8,
     /// It is not known whether it happened.
     OutcomeUnknown = 9,
+    /// Another process writes the database: stop it first.
+    Locked = 78,
 }
 
 impl ExitCode {
@@ -90,11 +92,15 @@ impl Failure {
         if let Ok(refused) = serde_json::from_str::<Refused>(body) {
             return refused.into();
         }
-        let said: Option<String> = serde_json::from_str::<serde_json::Value>(body)
-            .ok()
-            .and_then(|body| body.get("error").and_then(|error| error.as_str()).map(str::to_owned));
-        let said = |otherwise: &str| said.clone().unwrap_or_else(|| otherwise.to_owned());
+        let body = serde_json::from_str::<serde_json::Value>(body).unwrap_or_default();
+        let word = |name: &str| body.get(name).and_then(|word| word.as_str());
+        let said = |otherwise: &str| word("error").unwrap_or(otherwise).to_owned();
         match status {
+            // The daemon gave up on answering, not on the command.
+            _ if word("code") == Some("timed_out") => Self::new(
+                ExitCode::OutcomeUnknown,
+                "the daemon took too long: whether it happened is not known",
+            ),
             400 | 422 => Self::usage(said("the daemon does not understand the request")),
             401 | 403 => Self::new(
                 ExitCode::Auth,
@@ -145,6 +151,7 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let code = match error {
             OpenError::BadUrl(_) | OpenError::BackendMissing(_) => ExitCode::Usage,
+            OpenError::Locked { .. } => ExitCode::Locked,
             _ => ExitCode::Error,
         };
         Self::new(code, error.to_string())
@@ -163,7 +170,7 @@ impl From<StoreError> for Failure {
 impl From<AcquireError> for Failure {
     fn from(error: AcquireError) -> Self {
         match error {
-            AcquireError::Held { .. } => Self::new(ExitCode::DaemonUnreachable, error.to_string()),
+            AcquireError::Held { .. } => Self::new(ExitCode::Locked, error.to_string()),
             AcquireError::Store(error) => error.into(),
         }
     }
@@ -217,6 +224,7 @@ mod tests {
         assert_eq!(code(r#"{"error":"x","code":"invalid"}"#, 400), ExitCode::Usage);
         assert_eq!(code(r#"{"error":"x","code":"not_found"}"#, 404), ExitCode::NotFound);
         assert_eq!(code(r#"{"error":"x","code":"unknown"}"#, 502), ExitCode::OutcomeUnknown);
+        assert_eq!(code(r#"{"error":"x","code":"timed_out"}"#, 503), ExitCode::OutcomeUnknown);
         assert_eq!(code("", 401), ExitCode::Auth);
         assert_eq!(code("", 503), ExitCode::DaemonUnreachable);
         assert_eq!(code("", 500), ExitCode::Error);

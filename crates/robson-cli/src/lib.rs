@@ -54,7 +54,8 @@ pub async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
         Command::Close(args) => commands::run_close(&settings, args, printer).await,
         Command::Panic(args) => commands::run_panic(&settings, args, printer).await,
         Command::Doctor => doctor::run(&settings, printer).await,
-        Command::Db(Db::Init | Db::Migrate) => db::run_migrate(&settings.database, printer).await,
+        Command::Db(Db::Init) => db::run_init(&settings.database, printer).await,
+        Command::Db(Db::Migrate) => db::run_migrate(&settings.database, printer).await,
         Command::Db(Db::Status) => db::run_status(&settings.database, printer).await,
         reading => read(&Database::read(&settings).await?, reading, printer).await,
     }

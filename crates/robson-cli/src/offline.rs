@@ -21,7 +21,8 @@ pub async fn execute(
     unreachable: Failure,
 ) -> Result<Done, Failure> {
     let flags = Flags { config: settings.file.clone(), ..Flags::default() };
-    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    let text =
+        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
     let variables = std::env::vars_os().filter_map(text).collect();
     let configured = Configuration::load(&flags, &variables);
     let mut configured = configured.map_err(|error| Failure::usage(error.to_string()))?.settings;

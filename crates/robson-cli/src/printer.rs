@@ -213,6 +213,19 @@ pub fn price(price: Price) -> String {
     price.get().round_dp(decimals).normalize().to_string()
 }
 
+/// An amount as far as people read it: eight decimals.
+pub fn amount(amount: impl Into<Decimal>) -> String {
+    amount.into().round_dp(8).normalize().to_string()
+}
+
+/// A stream as far as people read it: its category, and the end of its id.
+pub fn short_stream(stream: &str) -> String {
+    match stream.split_once(':') {
+        Some((category, id)) if id.len() == 36 => format!("{category}:{}", short_id(id)),
+        _ => stream.to_owned(),
+    }
+}
+
 /// An amount of money in cents.
 pub fn cents(amount: Decimal) -> String {
     format!("{:.2}", amount.round_dp(2))

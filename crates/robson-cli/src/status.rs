@@ -25,7 +25,7 @@ const SLOTS_MAX: i64 = 4;
 /// As the store says.
 pub async fn run(db: &Database, args: &Status, printer: &mut Printer) -> Result<(), Failure> {
     if !args.watch {
-        return look(db, printer).await;
+        return look(db, false, printer).await;
     }
     let mut looks = tokio::time::interval(LOOK_AGAIN);
     loop {
@@ -33,14 +33,15 @@ pub async fn run(db: &Database, args: &Status, printer: &mut Printer) -> Result<
             _ = tokio::signal::ctrl_c() => return Ok(()),
             _ = looks.tick() => {
                 printer.wipe()?;
-                look(db, printer).await?;
+                look(db, true, printer).await?;
                 printer.flush()?;
             }
         }
     }
 }
 
-async fn look(db: &Database, printer: &mut Printer) -> Result<(), Failure> {
+/// One line of JSON where it is one of many.
+async fn look(db: &Database, is_one_of_many: bool, printer: &mut Printer) -> Result<(), Failure> {
     let head = db.head().await?;
     let live = positions::live(db).await?;
     let risk = db.rows(&risk_state_current::TABLE, &RowQuery::all()).await?;
@@ -60,7 +61,7 @@ async fn look(db: &Database, printer: &mut Printer) -> Result<(), Failure> {
             "budgets": budgets,
             "balances": balances,
         });
-        return Ok(printer.json(&json, true)?);
+        return Ok(printer.json(&json, is_one_of_many)?);
     }
     let log = match head.log_seq {
         0 => "the log is empty".to_owned(),

@@ -5,20 +5,21 @@ use robson_eventlog::RecordedEvent;
 use robson_projector::{event_of, time_of};
 use rust_decimal::Decimal;
 
-use crate::printer::{cents, price, seconds, signed};
+use crate::printer::{amount, cents, price, seconds, signed};
 
 /// When the event happened.
 pub fn happened_at(event: &RecordedEvent) -> Timestamp {
     time_of(event.occurred_at)
 }
 
-/// What the event says; its payload where this program does not know the type.
+/// What the event says; a type that has no words here is told by the fields of its payload.
 pub fn tell(recorded: &RecordedEvent) -> String {
-    event_of(recorded).map_or_else(|_| recorded.payload.as_str().to_owned(), |event| words(&event))
+    let words = event_of(recorded).ok().and_then(|event| words(&event));
+    words.unwrap_or_else(|| fields(&recorded.payload.value()).join(", "))
 }
 
-fn words(event: &Event) -> String {
-    match event {
+fn words(event: &Event) -> Option<String> {
+    let words = match event {
         Event::PositionArmed(armed) => format!(
             "{} {}: entry {}, stop {}, {} of {} at risk",
             armed.side,
@@ -29,16 +30,10 @@ fn words(event: &Event) -> String {
             cents(armed.risk_capital.get())
         ),
         Event::PositionDisarmed(disarmed) => disarmed.reason.clone(),
-        Event::DetectorStarted(started) => format!("{}{}", started.strategy, listed(Some(&started.params))),
+        Event::DetectorStarted(started) => format!("{}{}", started.strategy, listed(&started.params)),
         Event::DetectorStopped(stopped) => stopped.cause.to_string(),
         Event::SignalDetected(signal) => {
-            format!(
-                "{} {} at {}{}",
-                signal.side,
-                signal.symbol,
-                signal.price,
-                listed(Some(&signal.indicators))
-            )
+            format!("{} {} at {}{}", signal.side, signal.symbol, signal.price, listed(&signal.indicators))
         }
         Event::TechnicalStopAnalyzed(stop) => {
             let level = stop.level_n.map(|n| format!(" level {n}")).unwrap_or_default();
@@ -101,7 +96,11 @@ fn words(event: &Event) -> String {
         Event::OrderCanceled(canceled) => format!("{}, {} filled", canceled.reason, canceled.filled_quantity),
         Event::FillReceived(fill) => format!(
             "{} {} at {}, fee {} {}",
-            fill.side, fill.fill_quantity, fill.fill_price, fill.fee, fill.fee_asset
+            fill.side,
+            fill.fill_quantity,
+            fill.fill_price,
+            amount(fill.fee),
+            fill.fee_asset
         ),
         Event::PositionOpened(opened) => {
             format!(
@@ -134,7 +133,7 @@ fn words(event: &Event) -> String {
         Event::PositionError(error) if error.cleared => format!("cleared: {}", error.error),
         Event::PositionError(error) => error.error.clone(),
         Event::BalanceSampled(balance) => {
-            format!("{} {}, {} of it free", balance.total, balance.asset, balance.free)
+            format!("{} {}, {} of it free", amount(balance.total), balance.asset, amount(balance.free))
         }
         Event::StrategyCreated(strategy) => strategy.strategy_name.clone(),
         Event::StrategyEnabled(strategy) => strategy.strategy_name.clone(),
@@ -151,7 +150,9 @@ fn words(event: &Event) -> String {
         Event::OperatorAlertRaised(alert) => format!("{} {}: {}", alert.severity, alert.code, alert.message),
         Event::TenantRegistered(tenant) => tenant.name.clone(),
         Event::AccountLinked(account) => format!("{} {}", account.exchange, account.profile),
-    }
+        _ => return None,
+    };
+    Some(words)
 }
 
 fn percent(fraction: Decimal) -> String {
@@ -160,14 +161,18 @@ fn percent(fraction: Decimal) -> String {
 }
 
 /// The members of an object as ` (a 1, b 2)`; nothing for anything else.
-fn listed(json: Option<&Json>) -> String {
-    let Some(serde_json::Value::Object(members)) = json.map(Json::get) else { return String::new() };
-    let parts: Vec<String> = members
-        .iter()
-        .map(|(name, value)| match value {
-            serde_json::Value::String(text) => format!("{name} {text}"),
-            other => format!("{name} {other}"),
-        })
-        .collect();
-    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+fn listed(json: &Json) -> String {
+    let fields = fields(json.get());
+    if fields.is_empty() { String::new() } else { format!(" ({})", fields.join(", ")) }
+}
+
+/// Names and values of an object's members, but for ids: those are for programs.
+fn fields(json: &serde_json::Value) -> Vec<String> {
+    let members = json.as_object().into_iter().flatten();
+    let told = members.filter(|(name, _)| !name.ends_with("_id"));
+    told.map(|(name, value)| match value {
+        serde_json::Value::String(text) => format!("{name} {text}"),
+        other => format!("{name} {other}"),
+    })
+    .collect()
 }

@@ -8,7 +8,7 @@ use crate::args::{OfSymbol, Positions};
 use crate::db::Database;
 use crate::failure::Failure;
 use crate::positions::{self, unreadable};
-use crate::printer::{Align, Cell, Listing, Printer, price, short_id};
+use crate::printer::{Align, Cell, Listing, Printer, amount, price, short_id};
 
 /// `positions`.
 ///
@@ -94,7 +94,7 @@ pub async fn run_fills(db: &Database, args: &OfSymbol, printer: &mut Printer) ->
             Cell::of(fill.side),
             Cell::of(fill.fill_quantity),
             Cell::of(fill.fill_price),
-            Cell::of(format!("{} {}", fill.fee, fill.fee_asset)),
+            Cell::of(format!("{} {}", amount(fill.fee), fill.fee_asset)),
             Cell::of(short_id(fill.order_id)),
             Cell::of(format!("{} {}", fill.key.venue, fill.key.exchange_trade_id)),
         ]
@@ -135,9 +135,9 @@ pub(crate) fn balances(rows: &[Row]) -> Result<Listing, Failure> {
         Ok(vec![
             Cell::of(short_id(balance.key.account_id)),
             Cell::of(&balance.key.asset),
-            Cell::of(balance.free),
-            Cell::of(balance.locked),
-            Cell::of(balance.total),
+            Cell::of(amount(balance.free)),
+            Cell::of(amount(balance.locked)),
+            Cell::of(amount(balance.total)),
             Cell::time(balance.sampled_at),
         ])
     };

@@ -126,7 +126,20 @@ fn a_missing_database_is_1_and_says_what_makes_one() {
         1,
         "there is no database at sqlite://robson.db: create it with",
     );
-    assert!(!folder.path().join("robson.db").exists(), "a read makes nothing");
+    check(&robson(folder.path(), &[], "db migrate"), 1, "there is no database at sqlite://robson.db");
+    assert!(!folder.path().join("robson.db").exists(), "only init makes one");
+    let made = robson(folder.path(), &[], "db init");
+    assert_eq!((made.code, made.out.starts_with("applied V1__")), (0, true), "{}", made.err);
+    assert_eq!(robson(folder.path(), &[], "db migrate").code, 0);
+}
+
+#[tokio::test]
+async fn a_database_that_another_process_writes_is_78() {
+    let folder = folder();
+    let url = format!("sqlite://{}", folder.path().join("robson.db").display()).parse().unwrap();
+    let daemon = robson_store::AnyStore::open(&url, &Default::default()).await.unwrap();
+    check(&robson(folder.path(), &[], "db init"), 78, "is in use by another process");
+    robson_eventlog::Store::close(&daemon).await;
 }
 
 #[test]
@@ -257,7 +270,7 @@ fn an_arm_carries_token_operator_and_command_id() {
     for line in [
         "post /api/v1/positions ",
         "authorization: bearer secret",
-        "x-operator-id: ada",
+        "x-robson-operator: ada",
         &format!("idempotency-key: {id}"),
     ] {
         assert!(head.contains(line), "{line} in\n{head}");
