@@ -120,7 +120,7 @@ case!(
 
 case!(
     /// A second writer is refused at the door, waits as a standby, or fences the first: never do both write.
-    async fn second_process_opening_same_store_is_refused_or_fenced(env: &Env) -> CaseResult {
+    async fn second_process_opening_same_sqlite_file_is_refused_or_fenced(env: &Env) -> CaseResult {
         let ledger = env.ledger().await?;
         append(&ledger, vec![event("a:1", 1)]).await?;
         let first_writes = async |n| ledger.append(Append::events(vec![event("a:1", n)])).await;

@@ -1,8 +1,8 @@
 //! Snapshots: the newest that fits is found, whatever the order of writing.
 
-use robson_eventlog::{Append, Outcome, Snapshot, Store};
+use robson_eventlog::{Append, EventQuery, Outcome, RecordedEvent, Snapshot, Store};
 
-use crate::fixtures::{append, appended, at, event};
+use crate::fixtures::{append, appended, at, event, stream};
 use crate::{Env, case};
 
 fn snapshot(scope_id: &str, log_seq: i64, content: &str) -> Snapshot {
@@ -63,6 +63,42 @@ case!(
         let store = env.reopen().await?;
         let newest = store.snapshot(Env::TENANT, "stream", "a:1", i64::MAX).await?;
         assert_eq!(newest, Some(snapshot("a:1", 15, "15")));
+        Ok(())
+    }
+);
+
+case!(
+    /// A fold that begins with a snapshot and reads the tail ends where a fold of the whole log ends.
+    async fn snapshot_plus_tail_equals_full_replay(env: &Env) -> CaseResult {
+        let (ledger, store) = (env.ledger().await?, env.store());
+        let fold = |sum: i64, events: &[RecordedEvent]| {
+            events.iter().fold(sum, |sum, event| {
+                let amount =
+                    event.payload.value()["amount"].as_str().and_then(|text| text.parse::<i64>().ok());
+                // The order matters, as it does in a real fold.
+                sum.wrapping_mul(31).wrapping_add(amount.unwrap_or_default())
+            })
+        };
+        let of_stream = EventQuery::stream(Env::TENANT, stream("a:1"));
+        let mut random = env.random();
+        for round in 0..20 {
+            let names = ["a:1", "b:1"];
+            let events = (0..=random.below(9)).map(|n| event(names[random.below(2) as usize], n.into()));
+            append(&ledger, events.collect()).await?;
+            let page = store.read(&of_stream).await?;
+            let whole = fold(0, &page.events);
+            let kept = store.snapshot(Env::TENANT, "stream", "a:1", i64::MAX).await?;
+            let (sum, after) = match &kept {
+                Some(kept) => (String::from_utf8(kept.payload.clone())?.parse()?, kept.as_of_log_seq),
+                None => (0, 0),
+            };
+            let tail = store.read(&EventQuery { after, ..of_stream.clone() }).await?.events;
+            assert_eq!(fold(sum, &tail), whole, "round {round}, tail of {} events", tail.len());
+            if random.percent(40) {
+                let snapshots = vec![snapshot("a:1", page.head, &whole.to_string())];
+                appended(ledger.append(Append { snapshots, ..Append::default() }).await?)?;
+            }
+        }
         Ok(())
     }
 );
