@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use robson_eventlog::{AppendError, Clock as _, SystemClock, WriterId};
 use robson_domain::derived_id;
+use robson_eventlog::{AppendError, Clock as _, SystemClock, WriterId};
 use robson_projector::time_of;
 use robson_store::{DatabaseUrl, OpenError};
 use robson_venue::feed::Speed;
@@ -60,9 +60,7 @@ impl DaemonError {
     pub const fn is_fenced(&self) -> bool {
         matches!(
             self,
-            Self::Trading(
-                TraderError::LeaseLost | TraderError::Desk(DeskError::Append(AppendError::Fenced))
-            )
+            Self::Trading(TraderError::LeaseLost | TraderError::Desk(DeskError::Append(AppendError::Fenced)))
         )
     }
 }
@@ -102,7 +100,8 @@ pub async fn run(
     let (commands, requests) = mpsc::channel(COMMANDS_WAITING);
     let ledger = Arc::new(OnceLock::new());
     let serving = serve(&settings, &databases, commands, phase.subscribe(), Arc::clone(&ledger)).await?;
-    let run = Run { settings: &settings, databases: &databases, script: &script, phase: &phase, ledger: &ledger };
+    let run =
+        Run { settings: &settings, databases: &databases, script: &script, phase: &phase, ledger: &ledger };
     let result = run.trade(requests, shutdown).await;
     phase.send_replace(Phase::Stopping);
     if let Some(serving) = serving {

@@ -153,10 +153,7 @@ async fn carry_out(
 
 /// Whether the log knows a position of the symbol: the venue took it then.
 async fn was_traded(desk: &Desk<AnyStore>, symbol: &Symbol) -> Result<bool, DeskError> {
-    let query = RowQuery {
-        limit: Some(1),
-        ..RowQuery::filter("symbol", Value::Text(symbol.to_string()))
-    };
+    let query = RowQuery { limit: Some(1), ..RowQuery::filter("symbol", Value::Text(symbol.to_string())) };
     let table = &robson_projector::positions_current::TABLE;
     let rows = desk.ledger().store().rows(desk.ledger().tenant(), table, &query).await?;
     Ok(!rows.is_empty())

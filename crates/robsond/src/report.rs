@@ -63,7 +63,8 @@ impl Report {
 
     fn of(mut closed: Vec<Position>, still_live: usize, events: i64) -> Result<Self, ReportError> {
         closed.sort_by_key(|position| (position.closed_at, position.position_id));
-        let (mut gross, mut fees, mut best, mut max_drawdown) = (Money::ZERO, Money::ZERO, Money::ZERO, Money::ZERO);
+        let (mut gross, mut fees, mut best, mut max_drawdown) =
+            (Money::ZERO, Money::ZERO, Money::ZERO, Money::ZERO);
         let mut wins = 0;
         for position in &closed {
             gross = gross.plus(position.realized_pnl)?;

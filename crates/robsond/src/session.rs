@@ -9,17 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use robson_domain::events::{
-    AccountLinked, DaemonStarted, DaemonStopped, StrategyCreated, StrategyEnabled, TenantRegistered,
+    AccountLinked, ConnectorConnected, DaemonStarted, DaemonStopped, StrategyCreated, StrategyEnabled,
+    TenantRegistered,
 };
-use robson_domain::{
-    AccountId, CommandId, InstanceId, Price, RiskConfig, Symbol, Timestamp, derived_id,
-};
+use robson_domain::{AccountId, CommandId, InstanceId, Price, RiskConfig, Symbol, Timestamp, derived_id};
 use robson_eventlog::{AcquireError, Ledger, LedgerOptions, Store, TenantId, WriterId};
 use robson_projector::{TraderTables, time_of};
 use robson_store::{AnyStore, DatabaseUrl, OpenError, OpenOptions};
 use robson_venue::exchange::Instrument;
 use robson_venue::feed::{FeedSource, Playback, RecordedFeed};
-use robson_venue::paper::{FaultPlan, PaperError, PaperExchange, PaperState};
+use robson_venue::paper::{PaperError, PaperExchange, PaperState};
 use robson_venue::plan::Plan;
 use robson_venue::{FeedError, PlanError};
 
@@ -126,7 +125,9 @@ impl Script {
             instruments.insert(symbol, instrument);
         }
         let feed = RecordedFeed::open(&sources)?;
-        if let Some(unfed) = plan.iter().flat_map(Plan::symbols).find(|symbol| !instruments.contains_key(symbol)) {
+        if let Some(unfed) =
+            plan.iter().flat_map(Plan::symbols).find(|symbol| !instruments.contains_key(symbol))
+        {
             return Err(SessionError::Unfit(format!("the plan arms {unfed}, which no feed plays")));
         }
         Ok(Self { feed, plan, instruments })
@@ -207,17 +208,21 @@ impl Session {
         let options = LedgerOptions {
             seed: settings.run.seed,
             lease_ttl: settings.database.lease,
-            ..LedgerOptions::new(tenant, writer.clone(), Arc::clone(&clock) as Arc<dyn robson_eventlog::Clock>)
+            ..LedgerOptions::new(
+                tenant,
+                writer.clone(),
+                Arc::clone(&clock) as Arc<dyn robson_eventlog::Clock>,
+            )
         };
         databases.trader.register(tenant).await?;
         databases.paper.register(tenant).await?;
-        let trading =
-            LedgerOptions { projections: vec![Arc::new(TraderTables)], ..options.clone() };
+        let trading = LedgerOptions { projections: vec![Arc::new(TraderTables)], ..options.clone() };
         let ledger = Ledger::open(Arc::clone(&databases.trader), trading).await?;
         let paper_ledger = wait_for_paper(&databases.paper, &options).await?;
         let instruments = script.instruments.values().cloned();
         let first = PaperState::new(settings.paper.rules.clone(), instruments);
-        let exchange = Arc::new(PaperExchange::open(paper_ledger, first, FaultPlan::NONE).await?);
+        let exchange =
+            Arc::new(PaperExchange::open(paper_ledger, first, settings.paper.faults.clone()).await?);
         let head = databases.trader.head(tenant).await?;
         let traded_to = (head.log_seq > 0).then(|| time_of(head.ingested_at));
         let resume_at = traded_to.max(exchange.cursor().await).unwrap_or(first_at);
@@ -231,8 +236,7 @@ impl Session {
         let epoch = ledger.epoch();
         let desk = Desk::open(ledger, account_id).await?;
         let instance_id = InstanceId(desk.derive(resume_at, "instance", &[&epoch.to_string()]));
-        let trader =
-            Trader::open(desk, Arc::clone(&exchange), settings.risk, markets, resume_at).await?;
+        let trader = Trader::open(desk, Arc::clone(&exchange), settings.risk, markets, resume_at).await?;
         let mut session = Self {
             trader,
             exchange,
@@ -243,12 +247,12 @@ impl Session {
             instance_id,
             ticks: 0,
         };
-        session.introduce(settings).await?;
+        session.introduce(settings, &script.feed).await?;
         Ok(session)
     }
 
-    /// The first session of an account introduces it; each session says that it began.
-    async fn introduce(&mut self, settings: &Settings) -> Result<(), SessionError> {
+    /// The first session of an account introduces it; each session says that it began, and on what prices.
+    async fn introduce(&mut self, settings: &Settings, feed: &RecordedFeed) -> Result<(), SessionError> {
         let now = self.clock.get();
         let desk = self.trader.desk_mut();
         let (tenant, account_id) = (desk.ledger().tenant(), desk.account_id());
@@ -290,8 +294,18 @@ impl Session {
             environment: settings.environment.as_str().to_owned(),
             config_hash: settings.config_hash().to_owned(),
         };
-        let mut draft = desk.draft(desk.derive(now, "started", &[&self.instance_id.to_string()]), now);
+        let instance = self.instance_id.to_string();
+        let mut draft = desk.draft(desk.derive(now, "started", &[&instance]), now);
         desk.add(&mut draft, started, now).await?;
+        for source in feed.summaries() {
+            let connected = ConnectorConnected {
+                connector: "recorded".to_owned(),
+                stream: "market".to_owned(),
+                endpoint: format!("{}:{}", source.symbol, source.sha256),
+                connection_id: instance.clone(),
+            };
+            desk.add(&mut draft, connected, now).await?;
+        }
         Ok(desk.commit(draft).await?)
     }
 

@@ -64,6 +64,8 @@ impl Clock for Fixed {
     }
 }
 
+const TOKEN: &str = "bench";
+
 type Seen = Arc<Mutex<Vec<(CommandId, String, Command)>>>;
 
 /// The interface, the log behind it, and what reached the trader.
@@ -74,6 +76,8 @@ struct Bench {
     seen: Seen,
     phase: watch::Sender<Phase>,
     stop: watch::Sender<bool>,
+    /// What is sent with each request.
+    token: Option<&'static str>,
 }
 
 fn settings(host: &str, token: Option<&str>) -> ApiSettings {
@@ -85,7 +89,8 @@ fn settings(host: &str, token: Option<&str>) -> ApiSettings {
 
 impl Bench {
     async fn plain() -> Self {
-        Self::new(settings("127.0.0.1", None), Environment::Test, accept).await
+        let bench = Self::new(settings("127.0.0.1", Some(TOKEN)), Environment::Test, accept).await;
+        Self { token: Some(TOKEN), ..bench }
     }
 
     async fn new(
@@ -124,7 +129,15 @@ impl Bench {
             metrics: Some(robsond::metrics::install().unwrap()),
             poll_interval: Duration::from_millis(1),
         };
-        let bench = Self { router: router(Arc::new(api.clone()), stopping), api, ledger, seen, phase, stop };
+        let bench = Self {
+            router: router(Arc::new(api.clone()), stopping),
+            api,
+            ledger,
+            seen,
+            phase,
+            stop,
+            token: None,
+        };
         for event_type in STORY {
             bench.append(event_type).await;
         }
@@ -137,7 +150,11 @@ impl Bench {
         assert!(matches!(outcome, Outcome::Appended(_)), "{event_type}: {outcome:?}");
     }
 
-    async fn send(&self, request: Request<Body>) -> Response<Body> {
+    async fn send(&self, mut request: Request<Body>) -> Response<Body> {
+        if let Some(token) = self.token {
+            let bearer = format!("Bearer {token}").parse().unwrap();
+            request.headers_mut().entry("Authorization").or_insert(bearer);
+        }
         self.router.clone().oneshot(request).await.unwrap()
     }
 
@@ -303,7 +320,8 @@ async fn a_refusal_has_the_status_of_its_kind() {
             Command::Panic => Refused::Unknown("the venue does not answer".to_owned()),
         })
     }
-    let bench = Bench::new(settings("127.0.0.1", None), Environment::Test, refuse).await;
+    let bench = Bench::new(settings("127.0.0.1", Some(TOKEN)), Environment::Test, refuse).await;
+    let bench = Bench { token: Some(TOKEN), ..bench };
     let (status, answer) = bench.post("/api/v1/positions", ARM).await;
     assert_eq!(
         (status.as_u16(), answer),
@@ -367,10 +385,16 @@ async fn the_token_is_needed_for_changes_and_off_loopback_for_everything_but_hea
 }
 
 #[tokio::test]
-async fn a_page_in_a_browser_changes_nothing_where_no_token_is_set() {
-    let bench = Bench::plain().await;
-    let request = Request::post("/api/v1/panic").header("Origin", "https://example.com");
-    assert_eq!(bench.send(request.body(Body::empty()).unwrap()).await.status(), StatusCode::FORBIDDEN);
+async fn nothing_can_be_changed_where_no_token_is_set() {
+    let bench = Bench::new(settings("127.0.0.1", None), Environment::Test, accept).await;
+    for request in [
+        Request::post("/api/v1/panic"),
+        Request::post("/api/v1/panic").header("Authorization", "Bearer "),
+        Request::post("/api/v1/panic").header("Origin", "https://example.com"),
+    ] {
+        let answer = bench.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    }
     assert_eq!(bench.commands(), []);
 }
 

@@ -14,7 +14,7 @@ use robson_engine::{Costs, SizingRules, StopBounds, StopRules};
 use robson_eventlog::TenantId;
 use robson_store::DatabaseUrl;
 use robson_venue::feed::{FeedSpec, Speed};
-use robson_venue::paper::PaperRules;
+use robson_venue::paper::{FaultPlan, PaperRules};
 use rust_decimal::Decimal;
 
 use super::effective::Effective;
@@ -93,6 +93,8 @@ pub struct PaperSettings {
     pub capital: Money,
     /// The terms on which orders fill.
     pub rules: PaperRules,
+    /// What goes wrong on purpose; only tests ask for it.
+    pub faults: FaultPlan,
 }
 
 /// What a venue takes of a symbol.
@@ -391,6 +393,6 @@ impl Given<'_> {
             )?,
             ..PaperRules::new(quote)
         };
-        Ok(PaperSettings { capital, rules })
+        Ok(PaperSettings { capital, rules, faults: FaultPlan::NONE })
     }
 }

@@ -2,13 +2,13 @@
 
 use robson_domain::events::{DetectorStarted, PositionArmed};
 use robson_domain::{
-    CommandId, ExitReason, Fraction, Money, Position, PositionId, PositionState, StrategyId,
-    Timestamp, lifecycle,
+    CommandId, ExitReason, Fraction, Money, Position, PositionId, PositionState, StrategyId, Timestamp,
+    lifecycle,
 };
+use robson_engine::sizing::RISK_MAX;
 use robson_eventlog::command::COMMANDS;
 use robson_eventlog::{Append, CommandRecord, CommandStatus, Payload, RowQuery, Store, Value};
 use robson_projector::log_time;
-use robson_engine::sizing::RISK_MAX;
 use robson_venue::exchange::Exchange;
 
 use super::entry::APPROVAL;

@@ -1,7 +1,7 @@
 //! One symbol's market as the trader sees it: its instrument, its candles, its last price.
 
 use robson_domain::{Price, Symbol, Timestamp};
-use robson_engine::candles::{DEFAULT_CAPACITY, Candle, CandleError, CandleLength, CandleSeries};
+use robson_engine::candles::{Candle, CandleError, CandleLength, CandleSeries, DEFAULT_CAPACITY};
 use robson_venue::exchange::Instrument;
 use robson_venue::feed::{Bar, Tick};
 
@@ -18,6 +18,8 @@ pub struct Market {
     takes_bars: bool,
     last: Option<(Price, Timestamp)>,
     candle_closed: bool,
+    /// Bars that come later than this after the last tick leave a gap; none where trades are played.
+    gap_micros: Option<i64>,
 }
 
 impl Market {
@@ -33,7 +35,14 @@ impl Market {
             takes_bars: own.is_some(),
             last: None,
             candle_closed: false,
+            gap_micros: bar_micros.map(|micros| micros.saturating_mul(2)),
         }
+    }
+
+    /// The last tick before a tick, where bars are missing between the two.
+    pub fn gap_before(&self, tick: &Tick) -> Option<Timestamp> {
+        let (_, last) = self.last?;
+        (tick.at.micros_since(last) > self.gap_micros?).then_some(last)
     }
 
     /// Takes a tick in.

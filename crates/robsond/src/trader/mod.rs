@@ -16,7 +16,10 @@ mod orders;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use robson_domain::{Position, PositionId, PositionState, Price, Side, Symbol, Timestamp, TrailingPolicy};
+use robson_domain::events::{MarketDataGapDetected, TrailingStopUpdated};
+use robson_domain::{
+    GapFallback, Position, PositionId, PositionState, Price, Side, Symbol, Timestamp, TrailingPolicy,
+};
 use robson_engine::trailing_stop::{Trail, TrailAction, TrailState};
 use robson_eventlog::Store;
 use robson_venue::exchange::{Exchange, OrderReport};
@@ -125,6 +128,7 @@ impl<S: Store, X: Exchange> Trader<S, X> {
             self.has_recovered = true;
         }
         self.open_month().await?;
+        self.note_gap(tick).await?;
         if let Some(market) = self.markets.get_mut(&*tick.symbol) {
             market.take(tick)?;
         }
@@ -132,6 +136,21 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         self.chase_exits(tick).await?;
         self.probe_orders(tick).await?;
         self.watch_armed_positions(tick).await
+    }
+
+    /// Prices that did not come are an event: what was decided around them rests on old ones.
+    async fn note_gap(&mut self, tick: &Tick) -> Result<(), TraderError> {
+        let last = self.markets.get(&*tick.symbol).and_then(|market| market.gap_before(tick));
+        let Some(last_tick_at) = last else { return Ok(()) };
+        let mut draft = self.desk.draft(self.desk.derive(self.now, "gap", &[tick.symbol.as_str()]), self.now);
+        let gap = MarketDataGapDetected {
+            symbol: (*tick.symbol).clone(),
+            last_tick_at,
+            gap_ms: tick.at.micros_since(last_tick_at) / 1_000,
+            fallback: GapFallback::None,
+        };
+        self.desk.add(&mut draft, gap, self.now).await?;
+        Ok(self.desk.commit(draft).await?)
     }
 
     /// Checks each open position's exit, then moves its stop.
@@ -178,7 +197,7 @@ impl<S: Store, X: Exchange> Trader<S, X> {
     ) -> Result<(), TraderError> {
         let id = self.desk.derive(self.now, "stop", &[&position.position_id.to_string()]);
         let mut draft = self.desk.draft(id, self.now);
-        let moved = robson_domain::events::TrailingStopUpdated {
+        let moved = TrailingStopUpdated {
             position_id: position.position_id,
             previous_stop,
             new_stop: next.stop,
