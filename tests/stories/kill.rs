@@ -1,0 +1,70 @@
+//! The daemon is killed again and again, and the run ends as if nothing had happened.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use robson_stories::{Backend, Chance, Outcome, Place, Script};
+use tokio::time::Instant;
+
+/// Kills at moments of the run.
+const KILLS: u64 = 30;
+/// After so many of them, one more: while the daemon starts again.
+const KILL_AT_START_EVERY: u64 = 4;
+/// From a moment of the log to the kill, at most.
+const SPIN_MAX: Duration = Duration::from_millis(3);
+
+/// On Postgres the next daemon waits for the lease of the killed one.
+async fn place(backend: Backend) -> Result<Place> {
+    Ok(Place::new(backend).await?.with("ROBSON_LEASE_MS", "500"))
+}
+
+async fn killed_at_any_moment(backend: Backend) -> Result<()> {
+    let mut chance = Chance::new();
+    let calm = place(backend).await?;
+    let script = Script::of_days(&calm, "2019-03-05", "2019-06-12")?;
+    calm.run_to_end(&script.flags())?;
+    let expected = Outcome::of(&calm).await?;
+
+    let restless = place(backend).await?;
+    let script = Script::of_days(&restless, "2019-03-05", "2019-06-12")?;
+    let last = u64::try_from(expected.events)? * 19 / 20;
+    let mut moments: Vec<i64> =
+        (0..KILLS).map(|_| i64::try_from(chance.below(last))).collect::<Result<_, _>>()?;
+    moments.sort_unstable();
+    let mut killed_at = Vec::new();
+    for (moment, count) in moments.into_iter().zip(1_u64..) {
+        let moment = moment.max(restless.head().await + 1);
+        let began = Instant::now();
+        let mut daemon = restless.robsond(&script.flags())?;
+        let reached = restless.reach(moment, &mut daemon).await?;
+        let start_time = began.elapsed();
+        chance.spin_up_to(SPIN_MAX);
+        ensure!(reached.is_some() && daemon.kill()?, "it ended before it could be killed");
+        killed_at.extend(reached);
+        if count.is_multiple_of(KILL_AT_START_EVERY) {
+            let daemon = restless.robsond(&script.flags())?;
+            chance.spin_up_to(start_time.min(Duration::from_millis(800)));
+            ensure!(daemon.kill()?, "it ended before it could be killed");
+        }
+    }
+    restless.run_to_end(&script.flags())?;
+    println!("{backend:?}: {} events, killed {KILLS} times at {killed_at:?}", expected.events);
+
+    let actual = Outcome::of(&restless).await?;
+    expected.require_same(&actual);
+    let verified = restless.robson(&["replay", "--verify"])?;
+    ensure!(verified.code == Some(0), "replay differs from live: {verified:?}");
+    Ok(())
+}
+
+/// What was acknowledged is kept, what was not is decided again, and no order is sent twice.
+#[tokio::test]
+async fn a_run_killed_at_any_moment_ends_as_if_it_had_not_been_on_sqlite() -> Result<()> {
+    killed_at_any_moment(Backend::Sqlite).await
+}
+
+/// As on SQLite; each restart waits for the lease of the daemon that was killed.
+#[tokio::test]
+async fn a_run_killed_at_any_moment_ends_as_if_it_had_not_been_on_postgres() -> Result<()> {
+    killed_at_any_moment(Backend::Postgres).await
+}
