@@ -7,10 +7,11 @@ use std::task::Poll;
 use robson_eventlog::{
     AcquireError, Append, AppendError, CheckpointMove, CommitError, EventQuery, Outcome, Store, StoreError,
 };
+use serde_json::json;
 
 use crate::fixtures::{
     RawWriter, append, appended, at, check_prefix, event, everything, keyed, places, poll_then_drop, stream,
-    whole_log,
+    typed, whole_log,
 };
 use crate::harness::Fault;
 use crate::tally::TALLIES;
@@ -272,6 +273,23 @@ case!(
         let outcome = ledger.append(Append::events(vec![event("a:1", 2)])).await?;
         assert!(matches!(outcome, Outcome::Appended(_)));
         assert_eq!(Arc::strong_count(&right), 1);
+        Ok(())
+    }
+);
+
+case!(
+    /// A writer that had to stop holds no lease: nothing more is sent, and the lease is left to run out.
+    async fn a_writer_that_stopped_holds_no_lease(env: &Env) -> CaseResult {
+        let ledger = env.tallying_ledger().await?;
+        append(&ledger, vec![event("a:1", 1)]).await?;
+        assert!(ledger.lease_holds());
+        let unreadable = typed("a:1", "TALLIED", json!({"amount": "many"}));
+        let answer = ledger.append(Append::events(vec![unreadable])).await;
+        assert!(matches!(answer, Err(AppendError::Broken(_))), "{answer:?}");
+        while ledger.lease_holds() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(whole_log(&env.store()).await?.len(), 1);
         Ok(())
     }
 );

@@ -351,3 +351,31 @@ case!(
         Ok(())
     }
 );
+
+case!(
+    /// A new command whose events were all appended before is recorded all the same, and its retry finds it.
+    async fn command_with_known_events_is_recorded(env: &Env) -> CaseResult {
+        let ledger = env.ledger().await?;
+        let first = append(&ledger, vec![keyed("a:1", 1, "k/1")]).await?;
+        let command = CommandRecord {
+            id: id(11),
+            command_type: "arm".to_owned(),
+            request_hash: CommandRecord::hash_request("arm", &payload(&json!({}))),
+            status: CommandStatus::Completed,
+            result: None,
+            error: None,
+            trace_id: None,
+            issued_at: at("2026-01-15T12:00:00Z"),
+            completed_at: at("2026-01-15T12:00:00Z"),
+        };
+        let request =
+            Append { command: Some(command.clone()), ..Append::events(vec![keyed("a:1", 1, "k/1")]) };
+        let again = appended(ledger.append(request.clone()).await?)?;
+        assert_eq!(again.events, [EventReceipt { is_new: false, ..first.events[0] }]);
+        assert_eq!(ledger.append(request).await?, Outcome::Duplicate { first: Vec::new() });
+        let rows = env.store().rows(Env::TENANT, &COMMANDS, &RowQuery::all()).await?;
+        assert_eq!(rows.into_iter().filter_map(CommandRecord::from_row).collect::<Vec<_>>(), [command]);
+        assert_eq!(whole_log(&env.store()).await?.len(), 1);
+        Ok(())
+    }
+);

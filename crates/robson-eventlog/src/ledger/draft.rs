@@ -89,7 +89,7 @@ impl Draft {
         for event in &request.events {
             self.stage_event(event, &mut staged)?;
         }
-        if !request.events.is_empty() && staged.events.is_empty() {
+        if !request.events.is_empty() && staged.events.is_empty() && staged.dedupe.is_empty() {
             return Err(Outcome::Duplicate { first: staged.receipts });
         }
         for (stream, expected) in &request.expected {

@@ -250,6 +250,8 @@ struct LeaseState {
     lease: Lease,
     valid_until: Instant,
     is_fenced: bool,
+    /// Whether the writer has stopped, for whatever reason: nobody writes under the lease any more.
+    is_over: bool,
 }
 
 /// A handle to the writer of a tenant's log; clones share it.
@@ -295,8 +297,12 @@ impl<S: Store> Ledger<S> {
         check_tail(store.as_ref(), &lease).await?;
         let (queue, requests) = mpsc::channel(BATCH_REQUESTS_MAX * 4);
         let (head_sender, head) = watch::channel(lease.head.log_seq);
-        let state =
-            LeaseState { lease: lease.clone(), valid_until: asked_at + options.lease_ttl, is_fenced: false };
+        let state = LeaseState {
+            lease: lease.clone(),
+            valid_until: asked_at + options.lease_ttl,
+            is_fenced: false,
+            is_over: false,
+        };
         let state = Arc::new(Mutex::new(state));
         let renewal =
             tokio::spawn(renew_until_fenced(Arc::clone(&store), Arc::clone(&state), options.lease_ttl));
@@ -337,7 +343,7 @@ impl<S: Store> Ledger<S> {
     /// leaves the process.
     pub fn lease_holds(&self) -> bool {
         let state = locked(&self.lease);
-        !state.is_fenced && Instant::now() < state.valid_until
+        !state.is_fenced && !state.is_over && Instant::now() < state.valid_until
     }
 
     /// The epoch of the lease.
@@ -385,7 +391,13 @@ async fn renew_until_fenced<S: Store>(store: Arc<S>, state: Arc<Mutex<LeaseState
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        let lease = locked(&state).lease.clone();
+        let lease = {
+            let state = locked(&state);
+            if state.is_over {
+                return;
+            }
+            state.lease.clone()
+        };
         let asked_at = Instant::now();
         match store.renew(&lease, ttl).await {
             Ok(()) => {

@@ -68,7 +68,13 @@ impl<S: Store> Writer<S> {
         Self { store, options, lease, head, head_sender, lease_state, tables, rows: Rows::default(), streams }
     }
 
-    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Message>) {
+    pub(super) async fn run(self, queue: mpsc::Receiver<Message>) {
+        // Also when a fold panics: a lease that nobody writes under must run out.
+        let _over = OverOnDrop(Arc::clone(&self.lease_state));
+        self.write(queue).await;
+    }
+
+    async fn write(mut self, mut queue: mpsc::Receiver<Message>) {
         while let Some(first) = queue.recv().await {
             let (requests, replies, close) = drain(first, &mut queue);
             if !requests.is_empty() {
@@ -137,7 +143,10 @@ impl<S: Store> Writer<S> {
                     self.forget();
                     match self.store.head(self.lease.tenant).await {
                         Ok(head) => self.head = head,
-                        Err(error) => return Err(AppendError::Unavailable(error.to_string())),
+                        Err(error) if Instant::now() >= deadline => {
+                            return Err(AppendError::Unavailable(error.to_string()));
+                        }
+                        Err(_) => backoff.wait().await,
                     }
                 }
                 Err(Failure::Stale) => {
@@ -416,6 +425,15 @@ fn count_outcome(outcome: &Outcome) {
 
 fn count_for_metrics(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::MAX, f64::from)
+}
+
+/// Marks the lease as no longer written under when the writer ends, however it ends.
+struct OverOnDrop(Arc<Mutex<LeaseState>>);
+
+impl Drop for OverOnDrop {
+    fn drop(&mut self) {
+        locked(&self.0).is_over = true;
+    }
 }
 
 #[derive(Default)]
