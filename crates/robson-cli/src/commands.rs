@@ -31,7 +31,7 @@ pub async fn run_arm(settings: &Settings, args: args::Arm, printer: &mut Printer
         risk: args.risk,
     };
     let done = execute(settings, id, Command::Arm(arm)).await?;
-    said("armed", &done, printer)
+    said("armed", "as asked before", &done, printer)
 }
 
 /// `disarm`.
@@ -45,7 +45,7 @@ pub async fn run_disarm(
 ) -> Result<(), Failure> {
     let position_id = position_of(settings, &args.position).await?;
     let done = execute(settings, command_id(&args.retry), Command::Disarm { position_id }).await?;
-    said("disarmed", &done, printer)
+    said("disarmed", &position_id.to_string(), &done, printer)
 }
 
 /// `close`.
@@ -59,7 +59,7 @@ pub async fn run_close(
 ) -> Result<(), Failure> {
     let position_id = position_of(settings, &args.position).await?;
     let done = execute(settings, command_id(&args.retry), Command::Close { position_id }).await?;
-    said("closing", &done, printer)
+    said("closing", &position_id.to_string(), &done, printer)
 }
 
 /// `panic`; without `--confirm` it shows what would be closed and ends with exit code 2.
@@ -69,7 +69,7 @@ pub async fn run_close(
 pub async fn run_panic(settings: &Settings, args: args::Panic, printer: &mut Printer) -> Result<(), Failure> {
     if args.confirm {
         let done = execute(settings, command_id(&args.retry), Command::Panic).await?;
-        return said("closing", &done, printer);
+        return said("closing", "nothing: nothing was live", &done, printer);
     }
     let live = positions::live(&Database::read(settings).await?).await?;
     if printer.is_json {
@@ -79,9 +79,12 @@ pub async fn run_panic(settings: &Settings, args: args::Panic, printer: &mut Pri
     } else {
         printer.table(&positions::listing(live.iter().map(|(_, position)| position), "no live positions"))?;
     }
+    let count = match live.len() {
+        1 => "this position".to_owned(),
+        count => format!("these {count} positions"),
+    };
     Err(Failure::usage(format!(
-        "nothing was done: `robson panic --confirm` disarms or closes these {} positions at market",
-        live.len()
+        "nothing was done: `robson panic --confirm` disarms {count}, and closes at market what is held"
     )))
 }
 
@@ -152,13 +155,13 @@ fn done(body: &Value) -> Done {
     Done { positions }
 }
 
-fn said(did: &str, done: &Done, printer: &mut Printer) -> Result<(), Failure> {
+/// `otherwise` stands in for positions where the answer names none.
+fn said(did: &str, otherwise: &str, done: &Done, printer: &mut Printer) -> Result<(), Failure> {
     if printer.is_json {
         return Ok(printer.json(&json!(done), false)?);
     }
     if done.positions.is_empty() {
-        let nothing = if did == "closing" { "nothing was open" } else { did };
-        return Ok(printer.line(nothing)?);
+        return Ok(printer.line(format!("{did} {otherwise}"))?);
     }
     for position in &done.positions {
         let TouchedPosition { position_id, symbol, side, state } = position;

@@ -2,12 +2,15 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
-use comfy_table::{Attribute, Color, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, Table, presets};
 
 pub use comfy_table::CellAlignment as Align;
 use robson_domain::{Price, Timestamp};
 use rust_decimal::Decimal;
 use serde_json::Value;
+
+/// Text is not broken into less than this.
+const LAST_COLUMN_MIN: usize = 20;
 
 /// Writes what commands found.
 pub struct Printer {
@@ -75,9 +78,6 @@ impl Printer {
         } else {
             table.force_no_tty()
         };
-        if let Some(width) = self.width {
-            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-        }
         let heading = |name: &&str| comfy_table::Cell::new(name).add_attribute(Attribute::Bold);
         table.set_header(listing.columns.iter().map(|(name, _)| heading(name)).collect::<Vec<_>>());
         for row in &listing.rows {
@@ -87,7 +87,23 @@ impl Printer {
             column.set_padding((0, 2));
             column.set_cell_alignment(*align);
         }
+        self.fold_last_column(&mut table);
         table.lines().try_for_each(|line| self.line(line.trim_end()))
+    }
+
+    /// Breaks the last column's text where the terminal ends; a number or an id is never broken.
+    fn fold_last_column(&self, table: &mut Table) {
+        let widths = table.column_max_content_widths();
+        let Some((_, others)) = widths.split_last() else { return };
+        let taken: usize = others.iter().map(|width| usize::from(*width) + 2).sum();
+        let Some(width) = self.width.filter(|width| usize::from(*width) > taken + LAST_COLUMN_MIN) else {
+            return;
+        };
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+        let others = others.len();
+        table.column_iter_mut().take(others).for_each(|column| {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        });
     }
 
     /// Wipes the screen, where there is one.
@@ -264,9 +280,14 @@ mod tests {
     }
 
     fn printed(listing: &Listing, colour: bool) -> String {
+        printed_in(listing, colour, None)
+    }
+
+    fn printed_in(listing: &Listing, colour: bool, width: Option<u16>) -> String {
         let paper = Paper::default();
         let mut printer = Printer::to(Box::new(paper.clone()), false);
         printer.colour = colour;
+        printer.width = width;
         printer.table(listing).unwrap();
         let bytes = paper.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -285,6 +306,20 @@ mod tests {
     fn numbers_stand_on_the_right_and_no_line_ends_in_spaces() {
         let expect = "SYMBOL      PNL\nBTCUSD  +123.45\nETHUSD    -0.50\nX          0.00\n";
         assert_eq!(printed(&listing(), false), expect);
+    }
+
+    #[test]
+    fn a_narrow_terminal_breaks_only_the_last_columns_text() {
+        let listing = Listing {
+            columns: vec![("LOG", Align::Right), ("WHAT", Align::Left)],
+            rows: vec![vec![Cell::of(12_345), Cell::of("a stop was moved to a price of 5000")]],
+            when_empty: "nothing",
+        };
+        let expect = "  LOG  WHAT\n12345  a stop was moved to a\n       price of 5000\n";
+        assert_eq!(printed_in(&listing, false, Some(30)), expect);
+        for too_narrow in [0, 1, 10] {
+            assert_eq!(printed_in(&listing, false, Some(too_narrow)), printed(&listing, false));
+        }
     }
 
     #[test]

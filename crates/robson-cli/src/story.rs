@@ -149,7 +149,7 @@ fn words(event: &Event) -> Option<String> {
         Event::DaemonStopped(stopped) => stopped.reason.clone(),
         Event::OperatorAlertRaised(alert) => format!("{} {}: {}", alert.severity, alert.code, alert.message),
         Event::TenantRegistered(tenant) => tenant.name.clone(),
-        Event::AccountLinked(account) => format!("{} {}", account.exchange, account.profile),
+        Event::AccountLinked(account) => format!("{}, profile {}", account.exchange, account.profile),
         _ => return None,
     };
     Some(words)
