@@ -32,7 +32,17 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ("robsond", PRODUCT),
     ("robson-cli", PRODUCT),
     ("robson-testkit", PRODUCT),
-    ("robson-stories", &["robson-domain", "robson-eventlog", "robson-store", "robson-testkit"]),
+    (
+        "robson-stories",
+        &[
+            "robson-domain",
+            "robson-eventlog",
+            "robson-projector",
+            "robson-store",
+            "robson-testkit",
+            "robsond",
+        ],
+    ),
     ("xtask", &["robson-testkit", "robson-conformance"]),
 ];
 
@@ -45,7 +55,7 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ("refinery-core", &["robson-store"], "migrations live in robson-store"),
     (
         "anyhow",
-        &["robsond", "robson-cli", "robson-stories", "xtask"],
+        &["robsond", "robson-cli", "robson-conformance", "robson-stories", "xtask"],
         "a library names its errors in an enum",
     ),
     ("clap", &["robsond", "robson-cli", "xtask"], "only the binaries have a command line"),

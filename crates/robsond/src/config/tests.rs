@@ -1,3 +1,5 @@
+//! Later origins win, unknown names stop the start, and secrets stay secret.
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
