@@ -169,6 +169,11 @@ impl Settings {
     }
 }
 
+/// A bound of the stop's distance in thousandths; decisions outside 0.1 % to 10 % are refused by their event.
+fn default_bound(thousandths: i64) -> Fraction {
+    Fraction::new(Decimal::new(thousandths, 3)).expect("between 0 and 1")
+}
+
 impl Environment {
     /// The word.
     pub const fn as_str(self) -> &'static str {
@@ -346,6 +351,12 @@ impl Given<'_> {
         )?;
         let (min, max) =
             (self.required("risk.min_tech_stop_percent")?, self.required("risk.max_tech_stop_percent")?);
+        if min < default_bound(1) || max > default_bound(100) {
+            let range = "0.001 to 0.1, which is 0.1 % to 10 %";
+            return Err(
+                self.refusal("risk.max_tech_stop_percent", format!("the bounds must lie within {range}"))
+            );
+        }
         let bounds =
             StopBounds::new(min, max).map_err(|error| self.refusal("risk.max_tech_stop_percent", error))?;
         let lookback = self.checked(

@@ -1,12 +1,12 @@
 //! Entries: signal, stop, size, risk gate, intent, order: one decision, one append.
 
 use robson_domain::events::{
-    DecisionProposed, DetectorStopped, IntentCreated, OrderSubmitted, PositionDisarmed, RiskCheckFailed,
-    RiskCheckPassed, SignalDetected, SignalRejected, TechnicalStopAnalyzed,
+    DecisionProposed, DetectorStopped, PositionDisarmed, RiskCheckFailed, RiskCheckPassed, SignalDetected,
+    SignalRejected, TechnicalStopAnalyzed,
 };
 use robson_domain::{
-    Amount, ApprovalMode, DecisionAction, DecisionId, DetectorStopCause, EntryMode, IntentType, Json, Money,
-    OrderId, OrderRole, OrderType, Position, PositionState, Price, SignalId, WorkflowId,
+    Amount, ApprovalMode, DecisionAction, DecisionId, DetectorStopCause, EntryMode, Json, Money, OrderRole,
+    Position, PositionState, Price, SignalId, WorkflowId,
 };
 use robson_engine::entry::Signal;
 use robson_engine::risk_gate::{MonthRisk, RiskRequest, Verdict};
@@ -18,6 +18,7 @@ use rust_decimal::Decimal;
 use serde_json::json;
 
 use super::detectors::Watch;
+use super::orders::Wanted;
 use super::{DeskError, Draft, Trader, TraderError};
 
 /// The age from which a price is stale, by the feed's clock.
@@ -219,40 +220,14 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         signal_id: SignalId,
         size: &Size,
     ) -> Result<(), TraderError> {
-        let intent_id =
-            self.desk.intent_id(self.now, position.position_id, OrderRole::Entry, &signal_id.to_string());
-        let client_order_id = robson_domain::ClientOrderId::of(OrderRole::Entry, intent_id);
-        let order_id = OrderId(intent_id.0);
-        let intent = IntentCreated {
-            intent_id,
-            account_id: position.account_id,
-            decision_id: Some(decision_id),
-            position_id: Some(position.position_id),
-            order_id,
-            intent_type: IntentType::PlaceEntry,
-            attempt: 1,
-            symbol: position.symbol.clone(),
-            side: position.side.entry(),
-            quantity: size.quantity,
-            client_order_id: client_order_id.clone(),
-        };
-        self.desk.add(&mut draft, intent, self.now).await?;
-        let submitted = OrderSubmitted {
-            order_id,
-            account_id: position.account_id,
-            position_id: Some(position.position_id),
-            intent_id,
-            client_order_id,
-            symbol: position.symbol.clone(),
-            side: position.side.entry(),
-            order_type: OrderType::Market,
+        let wanted = Wanted {
             role: OrderRole::Entry,
             quantity: size.quantity,
-            price: None,
-            stop_price: None,
-            reduce_only: false,
+            attempt: 1,
+            cause: signal_id.to_string(),
+            decision_id: Some(decision_id),
         };
-        self.desk.add(&mut draft, submitted, self.now).await?;
+        let order_id = self.intend(&mut draft, position, wanted).await?;
         self.desk.commit(draft).await?;
         self.watches.remove(&position.position_id);
         self.send(order_id).await

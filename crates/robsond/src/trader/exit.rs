@@ -1,16 +1,15 @@
 //! Exits: the stop, the operator, a halt. Every exit is a market order that may only reduce.
 
-use robson_domain::events::{
-    ExitTriggered, IntentCompleted, IntentCreated, OrderSubmitted, PositionDisarmed,
-};
+use robson_domain::events::{ExitTriggered, IntentCompleted, IntentCreated, PositionDisarmed};
 use robson_domain::{
-    ClientOrderId, DetectorStopCause, ExitReason, IntentId, IntentOutcome, IntentType, Order, OrderId,
-    OrderRole, OrderType, Position, PositionState, Price,
+    DetectorStopCause, ExitReason, IntentId, IntentOutcome, IntentType, Order, OrderRole, Position,
+    PositionState, Price,
 };
 use robson_eventlog::Store;
 use robson_venue::exchange::{CancelOutcome, Exchange, OrderLookup};
 use robson_venue::feed::Tick;
 
+use super::orders::Wanted;
 use super::{Draft, Trader, TraderError};
 
 /// The pause after the first refused exit; it doubles with each one.
@@ -62,40 +61,14 @@ impl<S: Store, X: Exchange> Trader<S, X> {
             return Ok(self.desk.commit(draft).await?);
         }
         let attempt = self.desk.attempts(position.position_id, OrderRole::Exit).await? + 1;
-        let intent_id =
-            self.desk.intent_id(self.now, position.position_id, OrderRole::Exit, &attempt.to_string());
-        let order_id = OrderId(intent_id.0);
-        let client_order_id = ClientOrderId::of(OrderRole::Exit, intent_id);
-        let intent = IntentCreated {
-            intent_id,
-            account_id: position.account_id,
-            decision_id: None,
-            position_id: Some(position.position_id),
-            order_id,
-            intent_type: IntentType::PlaceExit,
-            attempt,
-            symbol: position.symbol.clone(),
-            side: position.side.exit(),
-            quantity,
-            client_order_id: client_order_id.clone(),
-        };
-        self.desk.add(&mut draft, intent, self.now).await?;
-        let submitted = OrderSubmitted {
-            order_id,
-            account_id: position.account_id,
-            position_id: Some(position.position_id),
-            intent_id,
-            client_order_id,
-            symbol: position.symbol.clone(),
-            side: position.side.exit(),
-            order_type: OrderType::Market,
+        let wanted = Wanted {
             role: OrderRole::Exit,
             quantity,
-            price: None,
-            stop_price: None,
-            reduce_only: true,
+            attempt,
+            cause: attempt.to_string(),
+            decision_id: None,
         };
-        self.desk.add(&mut draft, submitted, self.now).await?;
+        let order_id = self.intend(&mut draft, position, wanted).await?;
         self.desk.commit(draft).await?;
         self.send(order_id).await
     }

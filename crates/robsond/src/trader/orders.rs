@@ -1,12 +1,12 @@
 //! Orders at the venue: sending what is intended, recording what is reported, asking about what is unknown.
 
 use robson_domain::events::{
-    BalanceSampled, FillReceived, IntentCompleted, OperatorAlertRaised, OrderAcked, OrderCanceled,
-    OrderRejected, PositionClosed, PositionOpened,
+    BalanceSampled, FillReceived, IntentCompleted, IntentCreated, OperatorAlertRaised, OrderAcked,
+    OrderCanceled, OrderRejected, OrderSubmitted, PositionClosed, PositionOpened,
 };
 use robson_domain::{
-    CancelReason, ClientOrderId, ExitReason, FillKey, IntentOutcome, Money, Order, OrderId, OrderRole,
-    OrderStatus, Position, PositionState,
+    CancelReason, ClientOrderId, DecisionId, ExitReason, FillKey, IntentOutcome, IntentType, Money, Order,
+    OrderId, OrderRole, OrderStatus, OrderType, Position, PositionState, Quantity,
 };
 use robson_eventlog::Store;
 use robson_venue::exchange::{
@@ -20,7 +20,68 @@ use super::{DeskError, Draft, Trader, TraderError};
 /// How long an unknown outcome is left to report itself before the venue is asked.
 const PROBE_AFTER_MICROS: i64 = 2_000_000;
 
+/// A market order that a decision wants.
+pub(super) struct Wanted {
+    /// What it is for.
+    pub(super) role: OrderRole,
+    /// How much.
+    pub(super) quantity: Quantity,
+    /// Which attempt it is, from 1.
+    pub(super) attempt: i64,
+    /// What its id derives from, besides position and role.
+    pub(super) cause: String,
+    /// The decision behind it, where there is one.
+    pub(super) decision_id: Option<DecisionId>,
+}
+
 impl<S: Store, X: Exchange> Trader<S, X> {
+    /// Adds the intent and the order to a draft; nothing is sent before the draft is durable.
+    pub(super) async fn intend(
+        &mut self,
+        draft: &mut Draft,
+        position: &Position,
+        wanted: Wanted,
+    ) -> Result<OrderId, TraderError> {
+        let (side, intent_type) = match wanted.role {
+            OrderRole::Entry => (position.side.entry(), IntentType::PlaceEntry),
+            OrderRole::Exit | OrderRole::Stop => (position.side.exit(), IntentType::PlaceExit),
+        };
+        let intent_id = self.desk.intent_id(self.now, position.position_id, wanted.role, &wanted.cause);
+        let client_order_id = ClientOrderId::of(wanted.role, intent_id);
+        let order_id = OrderId(intent_id.0);
+        let intent = IntentCreated {
+            intent_id,
+            account_id: position.account_id,
+            decision_id: wanted.decision_id,
+            position_id: Some(position.position_id),
+            order_id,
+            intent_type,
+            attempt: wanted.attempt,
+            symbol: position.symbol.clone(),
+            side,
+            quantity: wanted.quantity,
+            client_order_id: client_order_id.clone(),
+        };
+        self.desk.add(draft, intent, self.now).await?;
+        let submitted = OrderSubmitted {
+            order_id,
+            account_id: position.account_id,
+            position_id: Some(position.position_id),
+            intent_id,
+            client_order_id,
+            symbol: position.symbol.clone(),
+            side,
+            order_type: OrderType::Market,
+            role: wanted.role,
+            quantity: wanted.quantity,
+            price: None,
+            stop_price: None,
+            reduce_only: wanted.role != OrderRole::Entry,
+        };
+        self.desk.add(draft, submitted, self.now).await?;
+        Ok(order_id)
+    }
+
     /// Sends an order whose intent is durable, and records what the venue says.
     pub(super) async fn send(&mut self, order_id: OrderId) -> Result<(), TraderError> {
         let order = self.order(order_id)?;
