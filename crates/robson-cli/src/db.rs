@@ -1,9 +1,11 @@
-//! The database as commands see it: opened for reading, and made or migrated on request.
+//! The database as commands see it: opened for reading; its schema looked at, made or migrated on request.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use robson_eventlog::{EventQuery, Head, Page, Row, RowQuery, Store as _, Table, TenantId};
-use robson_store::{AnyStore, DatabaseUrl, MigrationReport, OpenError, OpenOptions};
+use robson_store::{AnyStore, OpenOptions};
+use robsond::schema::{Schema, SchemaError};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -105,70 +107,17 @@ impl Database {
     }
 }
 
-/// Makes the database where there is none, and brings its schema up to date.
-///
-/// # Errors
-/// See [`OpenError`].
-pub async fn migrate(url: &DatabaseUrl) -> Result<MigrationReport, OpenError> {
-    let store = AnyStore::open(url, &OpenOptions::default()).await?;
-    let report = store.migrations().cloned().unwrap_or_default();
-    store.close().await;
-    Ok(report)
-}
-
-/// `db migrate`: brings a database that is there up to date; a misspelt path is not a new database.
+/// `db status`, `db migrate` and `db init`: where the schema stands now.
 ///
 /// # Errors
 /// As the store says.
-pub async fn run_migrate(url: &DatabaseUrl, printer: &mut Printer) -> Result<(), Failure> {
-    match AnyStore::open(url, &OpenOptions::read_only()).await {
-        Ok(store) => store.close().await,
-        Err(OpenError::Older { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
-    run_init(url, printer).await
-}
-
-/// `db init`: makes and migrates, and says what was done.
-///
-/// # Errors
-/// As the store says.
-pub async fn run_init(url: &DatabaseUrl, printer: &mut Printer) -> Result<(), Failure> {
-    let report = migrate(url).await?;
+pub async fn run_schema(
+    schema: impl Future<Output = Result<Schema, SchemaError>>,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
+    let schema = schema.await?;
     if printer.is_json {
-        let json = json!({
-            "database": url.to_string(),
-            "applied": report.applied,
-            "database_version": report.database_version,
-            "program_version": report.program_version,
-        });
-        return Ok(printer.json(&json, false)?);
+        return Ok(printer.json(&json!(schema), false)?);
     }
-    for migration in &report.applied {
-        printer.line(format!("applied {migration}"))?;
-    }
-    let already = if report.applied.is_empty() { "already " } else { "" };
-    Ok(printer.line(format!("{url} is {already}at version {}", report.database_version))?)
-}
-
-/// `db status`: where the schema stands, without changing it.
-///
-/// # Errors
-/// The database does not open, or its schema is not the one that this program needs.
-pub async fn run_status(url: &DatabaseUrl, printer: &mut Printer) -> Result<(), Failure> {
-    let store = AnyStore::open(url, &OpenOptions::read_only()).await?;
-    let report = store.describe().await?;
-    let (database, program) = report.schema_versions.unwrap_or_default();
-    if printer.is_json {
-        let json = json!({
-            "database": url.to_string(),
-            "backend": report.backend,
-            "backend_version": report.version,
-            "database_version": database,
-            "program_version": program,
-        });
-        return Ok(printer.json(&json, false)?);
-    }
-    let version = report.version.unwrap_or_default();
-    Ok(printer.line(format!("{url} ({} {version}) is at version {database} of {program}", report.backend))?)
+    Ok(printer.line(schema.to_string())?)
 }

@@ -6,6 +6,7 @@ use std::io;
 use robson_eventlog::{AcquireError, ReplayError, StoreError};
 use robson_store::OpenError;
 use robsond::operator::Refused;
+use robsond::schema::SchemaError;
 
 /// What the operator's scripts can tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,6 +156,15 @@ impl From<OpenError> for Failure {
             _ => ExitCode::Error,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<SchemaError> for Failure {
+    fn from(error: SchemaError) -> Self {
+        match error {
+            SchemaError::Open(error) => error.into(),
+            SchemaError::Read(error) => error.into(),
+        }
     }
 }
 

@@ -4,10 +4,10 @@ use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
+use robsond::schema::Schema;
 use serde_json::json;
 
 use crate::commands::random_bytes;
-use crate::db;
 use crate::failure::Failure;
 use crate::printer::Printer;
 use crate::settings::{DATABASE, FILE, Settings};
@@ -20,7 +20,7 @@ pub async fn run(settings: &Settings, database: Option<&str>, printer: &mut Prin
     let path = settings.file.as_deref().unwrap_or_else(|| Path::new(FILE));
     let is_new = settings.file.is_none();
     // The database first: a file that names one which cannot be opened would be in the way of the next try.
-    let report = db::migrate(&settings.database).await?;
+    let report = Schema::init(&settings.database).await?;
     if is_new {
         write(path, database.unwrap_or(DATABASE))?;
     }
@@ -36,7 +36,8 @@ pub async fn run(settings: &Settings, database: Option<&str>, printer: &mut Prin
     let did = if is_new { "wrote" } else { "kept" };
     printer.line(format!("{did} {}", path.display()))?;
     let made = if report.applied.is_empty() { "is ready" } else { "was made" };
-    printer.line(format!("{} {made}, at version {}", settings.database, report.database_version))?;
+    let version = report.database_version.unwrap_or_default();
+    printer.line(format!("{} {made}, at version {version}", settings.database))?;
     Ok(printer.line("next: `robson demo`, or `robsond --paper --feed FILE`")?)
 }
 

@@ -30,6 +30,7 @@ use args::{Cli, Command, Db};
 use db::Database;
 use failure::Failure;
 use printer::Printer;
+use robsond::schema::Schema;
 use settings::Settings;
 
 /// Does what the command line asks for.
@@ -54,9 +55,9 @@ pub async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
         Command::Close(args) => commands::run_close(&settings, args, printer).await,
         Command::Panic(args) => commands::run_panic(&settings, args, printer).await,
         Command::Doctor => doctor::run(&settings, printer).await,
-        Command::Db(Db::Init) => db::run_init(&settings.database, printer).await,
-        Command::Db(Db::Migrate) => db::run_migrate(&settings.database, printer).await,
-        Command::Db(Db::Status) => db::run_status(&settings.database, printer).await,
+        Command::Db(Db::Init) => db::run_schema(Schema::init(&settings.database), printer).await,
+        Command::Db(Db::Migrate) => db::run_schema(Schema::migrate(&settings.database), printer).await,
+        Command::Db(Db::Status) => db::run_schema(Schema::status(&settings.database), printer).await,
         reading => read(&Database::read(&settings).await?, reading, printer).await,
     }
 }

@@ -97,6 +97,15 @@ impl AnyStore {
         }
     }
 
+    /// The migrations that opening applied, oldest first.
+    pub fn applied_migrations(&self) -> Vec<String> {
+        #[cfg(feature = "sql")]
+        if let Some(report) = self.migrations() {
+            return report.applied.clone();
+        }
+        Vec::new()
+    }
+
     /// Engine, version, place and settings, read back from the database.
     ///
     /// # Errors

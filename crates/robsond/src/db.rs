@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use robson_eventlog::Store as _;
-use robson_store::{AnyStore, DatabaseUrl, OpenError, OpenOptions};
+use robson_store::{DatabaseUrl, OpenError};
 use robsond::config::Flags;
+use robsond::schema::{Schema, SchemaError};
 use serde_json::json;
 
 /// What to do with the database.
@@ -33,23 +33,11 @@ pub(crate) struct DbFlags {
     json: bool,
 }
 
-/// Why there is no answer, or not the wanted one.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DbError {
-    /// The database does not open.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// It opened, but could not be read.
-    #[error("the database cannot be read")]
-    Read(#[from] robson_eventlog::StoreError),
-}
-
-impl DbError {
-    pub(crate) const fn exit_code(&self) -> u8 {
-        match self {
-            Self::Open(OpenError::Locked { .. }) => 78,
-            Self::Open(_) | Self::Read(_) => 1,
-        }
+/// 78 where another process holds the database, else 1.
+pub(crate) const fn exit_code(error: &SchemaError) -> u8 {
+    match error {
+        SchemaError::Open(OpenError::Locked { .. }) => 78,
+        SchemaError::Open(_) | SchemaError::Read(_) => 1,
     }
 }
 
@@ -61,39 +49,12 @@ impl DbCommand {
     }
 
     /// Does it; answers what to print.
-    pub(crate) async fn run(self, url: &DatabaseUrl) -> Result<String, DbError> {
-        let (flags, options) = match self {
-            Self::Status(flags) => (flags, OpenOptions::read_only()),
-            Self::Migrate(flags) => {
-                // Migrating makes nothing: a misspelt path is not a new database.
-                match AnyStore::open(url, &OpenOptions::read_only()).await {
-                    Ok(store) => store.close().await,
-                    Err(OpenError::Older { .. }) => {}
-                    Err(error) => return Err(error.into()),
-                }
-                (flags, OpenOptions::default())
-            }
-            Self::Init(flags) => (flags, OpenOptions::default()),
+    pub(crate) async fn run(self, url: &DatabaseUrl) -> Result<String, SchemaError> {
+        let (flags, schema) = match self {
+            Self::Status(flags) => (flags, Schema::status(url).await?),
+            Self::Migrate(flags) => (flags, Schema::migrate(url).await?),
+            Self::Init(flags) => (flags, Schema::init(url).await?),
         };
-        let store = AnyStore::open(url, &options).await?;
-        let report = store.describe().await;
-        store.close().await;
-        let report = report?;
-        let (database, program) = report.schema_versions.unzip();
-        if flags.json {
-            let json = json!({
-                "database": url.to_string(),
-                "backend": report.backend,
-                "engine_version": report.version,
-                "database_version": database,
-                "program_version": program,
-            });
-            return Ok(format!("{json:#}\n"));
-        }
-        let engine =
-            report.version.map_or_else(|| report.backend.to_owned(), |v| format!("{} {v}", report.backend));
-        let version =
-            database.map_or_else(|| "no schema".to_owned(), |version| format!("schema version {version}"));
-        Ok(format!("{url}: {engine}, {version}\n"))
+        Ok(if flags.json { format!("{:#}\n", json!(schema)) } else { format!("{schema}\n") })
     }
 }

@@ -10,5 +10,6 @@ pub mod metrics;
 pub mod offline;
 pub mod operator;
 pub mod report;
+pub mod schema;
 pub mod session;
 pub mod trader;

@@ -13,9 +13,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use robsond::config::{ConfigError, Configuration, Flags};
 use robsond::daemon::{self, DaemonError, Ended};
+use robsond::schema::SchemaError;
 use tracing_subscriber::EnvFilter;
 
-use db::{DbCommand, DbError};
+use db::DbCommand;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -72,7 +73,7 @@ enum Failure {
     #[error(transparent)]
     Daemon(#[from] DaemonError),
     #[error(transparent)]
-    Db(#[from] DbError),
+    Db(#[from] SchemaError),
     #[error("{name}: {reason}")]
     Logging { name: &'static str, reason: String },
     #[error("the process cannot be set up")]
@@ -86,7 +87,7 @@ impl Failure {
         match self {
             Self::Config(error) => error.exit_code(),
             Self::Daemon(error) => error.exit_code(),
-            Self::Db(error) => error.exit_code(),
+            Self::Db(error) => db::exit_code(error),
             Self::Logging { .. } => 78,
             Self::System(_) | Self::Output(_) => 1,
         }
