@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::api::{Api, Guard, IdSource, LiveLedger, Serving};
 use crate::config::Settings;
+use crate::metrics::TICKS;
 use crate::operator::{Phase, Request};
 use crate::report::{Pace, Report, ReportError};
 use crate::session::{DEFAULT_TENANT, Databases, Script, Session, SessionError, paper_account};
@@ -266,6 +267,7 @@ impl Run<'_> {
     }
 
     fn tell(&self, session: &Session) {
+        metrics::counter!(TICKS).absolute(session.ticks());
         self.phase.send_replace(Phase::Active { feed_at: Some(session.now()), ticks: session.ticks() });
     }
 }

@@ -21,8 +21,6 @@ pub const MONTHLY_HALT: &str = "robsond_monthly_halt";
 pub const LOG_HEAD: &str = "robsond_log_head";
 /// Ticks taken in.
 pub const TICKS: &str = "robsond_ticks_total";
-/// How old the last price is, by `stream`.
-pub const DATA_AGE: &str = "robsond_data_age_seconds";
 /// Open event streams.
 pub const SSE_CONNECTIONS: &str = "robsond_sse_connections";
 /// Requests answered, by `method`, `route` and `status`.
@@ -61,7 +59,6 @@ fn describe() {
     describe_gauge!(MONTHLY_HALT, Unit::Count, "1 while the month is halted.");
     describe_counter!(LOG_HEAD, Unit::Count, "The log's last place.");
     describe_counter!(TICKS, Unit::Count, "Ticks taken in.");
-    describe_gauge!(DATA_AGE, Unit::Seconds, "How old the last price is, by stream.");
     describe_gauge!(SSE_CONNECTIONS, Unit::Count, "Open event streams.");
     describe_counter!(HTTP_REQUESTS, Unit::Count, "Requests answered, by method, route and status.");
     describe_counter!("eventlog_events_total", Unit::Count, "Events appended.");

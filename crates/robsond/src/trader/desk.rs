@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use robson_domain::{
     AccountId, CommandId, Entities, Entity, EntityKey, Event, EventContext, IntentId, Order, OrderId,
-    OrderRole, Position, PositionId, RiskKey, RiskState, Timestamp, TraceId, Violation, WorkflowId,
-    derived_id,
+    OrderRole, Position, PositionId, RiskKey, RiskState, StreamName, Timestamp, TraceId, Violation,
+    WorkflowId, derived_id,
 };
 use robson_eventlog::{
     Actor, ActorType, Append, AppendError, CommandRecord, EventId, EventQuery, Expected, Ledger, NewEvent,
@@ -59,8 +59,8 @@ pub struct Draft {
     pub command: Option<CommandRecord>,
     /// The detector run that it belongs to.
     pub workflow_id: Option<WorkflowId>,
-    /// Whether it rests on the account's budget, so that no other entry may have spent it meanwhile.
-    pub asserts_account: bool,
+    /// The version of the account's stream that it rests on: no other entry may have spent the budget since.
+    account_version: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -94,6 +94,8 @@ impl Draft {
 pub struct Desk<S> {
     ledger: Ledger<S>,
     account_id: AccountId,
+    account_stream: StreamKey,
+    account_version: i64,
     held: BTreeMap<EntityKey, Option<Entity>>,
     last_events: BTreeMap<StreamKey, EventId>,
 }
@@ -104,7 +106,16 @@ impl<S: Store> Desk<S> {
     /// # Errors
     /// As the store says.
     pub async fn open(ledger: Ledger<S>, account_id: AccountId) -> Result<Self, DeskError> {
-        let mut desk = Self { ledger, account_id, held: BTreeMap::new(), last_events: BTreeMap::new() };
+        let account_stream = stream_key(&StreamName::Account(account_id))?;
+        let versions = ledger.store().streams(ledger.tenant(), std::slice::from_ref(&account_stream)).await?;
+        let mut desk = Self {
+            account_version: versions.first().map_or(0, |version| version.last_seq),
+            ledger,
+            account_id,
+            account_stream,
+            held: BTreeMap::new(),
+            last_events: BTreeMap::new(),
+        };
         for state in robson_domain::PositionState::ALL.iter().filter(|state| state.is_live()) {
             let filter = RowQuery::filter("state", robson_eventlog::Value::Text(state.as_str().to_owned()));
             let table = &robson_projector::positions_current::TABLE;
@@ -200,7 +211,7 @@ impl<S: Store> Desk<S> {
             entities: Entities::new(),
             command: None,
             workflow_id: None,
-            asserts_account: false,
+            account_version: None,
         }
     }
 
@@ -214,8 +225,13 @@ impl<S: Store> Desk<S> {
             entities: Entities::new(),
             command: None,
             workflow_id: None,
-            asserts_account: false,
+            account_version: None,
         }
+    }
+
+    /// Lets a decision rest on the account's budget as it stands now.
+    pub fn rest_on_account(&self, draft: &mut Draft) {
+        draft.account_version = Some(self.account_version);
     }
 
     /// Adds an event of the draft's own actor.
@@ -283,16 +299,14 @@ impl<S: Store> Desk<S> {
         for (index, drafted) in draft.events.iter().enumerate() {
             request.events.push(self.envelope(&draft, index, drafted)?);
         }
-        if draft.asserts_account {
-            let stream = self.account_stream()?;
-            let known =
-                self.ledger.store().streams(self.ledger.tenant(), std::slice::from_ref(&stream)).await?;
-            let version = known.first().map_or(0, |version| version.last_seq);
-            request = request.expecting(stream, Expected::Exact(version));
+        if let Some(version) = draft.account_version {
+            request = request.expecting(self.account_stream.clone(), Expected::Exact(version));
         }
         let streams: Vec<StreamKey> = request.events.iter().map(|event| event.stream.clone()).collect();
         match self.ledger.append(request).await? {
             Outcome::Appended(appended) => {
+                let account = appended.streams.iter().find(|version| version.stream == self.account_stream);
+                self.account_version = account.map_or(self.account_version, |version| version.last_seq);
                 for (stream, receipt) in streams.into_iter().zip(&appended.events) {
                     self.last_events.insert(stream, receipt.event_id);
                 }
@@ -305,11 +319,6 @@ impl<S: Store> Desk<S> {
             }
             other => Err(DeskError::Broken(format!("the only writer's decision was answered {other:?}"))),
         }
-    }
-
-    fn account_stream(&self) -> Result<StreamKey, DeskError> {
-        let name = robson_domain::StreamName::Account(self.account_id).to_string();
-        StreamKey::new(name).map_err(|error| DeskError::Broken(error.to_string()))
     }
 
     fn envelope(&self, draft: &Draft, index: usize, drafted: &Drafted) -> Result<NewEvent, DeskError> {
@@ -372,7 +381,7 @@ impl<S: Store> Desk<S> {
             self.held.retain(|_, slot| {
                 !matches!(slot, Some(Entity::Order(order)) if order.position_id == Some(position.position_id))
             });
-            let stream = robson_domain::StreamName::Position(position.position_id).to_string();
+            let stream = StreamName::Position(position.position_id).to_string();
             self.last_events.retain(|key, _| key.as_str() != stream && !key.as_str().starts_with("order:"));
         }
     }
@@ -399,8 +408,7 @@ impl<S: Store> Desk<S> {
     /// # Errors
     /// As the store says.
     pub async fn story(&self, position: PositionId) -> Result<Vec<Event>, DeskError> {
-        let stream = robson_domain::StreamName::Position(position).to_string();
-        let stream = StreamKey::new(stream).map_err(|error| DeskError::Broken(error.to_string()))?;
+        let stream = stream_key(&StreamName::Position(position))?;
         let mut query = EventQuery::stream(self.ledger.tenant(), stream);
         let mut events = Vec::new();
         loop {
@@ -415,4 +423,8 @@ impl<S: Store> Desk<S> {
             }
         }
     }
+}
+
+fn stream_key(name: &StreamName) -> Result<StreamKey, DeskError> {
+    StreamKey::new(name.to_string()).map_err(|error| DeskError::Broken(error.to_string()))
 }

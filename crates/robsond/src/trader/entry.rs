@@ -20,6 +20,7 @@ use serde_json::json;
 use super::detectors::Watch;
 use super::orders::Wanted;
 use super::{DeskError, Draft, Trader, TraderError};
+use crate::metrics::RISK_DENIALS;
 
 /// The age from which a price is stale, by the feed's clock.
 const MARKET_DATA_AGE_MS_MAX: u64 = 90_000;
@@ -86,7 +87,7 @@ impl<S: Store, X: Exchange> Trader<S, X> {
     ) -> Result<Draft, TraderError> {
         let mut draft = self.desk.draft(signal_id.0, self.now);
         draft.workflow_id = Some(WorkflowId(watch.detector_id.0));
-        draft.asserts_account = true;
+        self.desk.rest_on_account(&mut draft);
         let indicators: serde_json::Map<String, serde_json::Value> = signal
             .indicators
             .iter()
@@ -164,6 +165,9 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         match self.judge(position, &size, available)? {
             Verdict::Denied { failed, severity } => {
                 let names: Vec<&str> = failed.iter().map(|failed| failed.check.as_str()).collect();
+                for name in &names {
+                    metrics::counter!(RISK_DENIALS, "check" => *name).increment(1);
+                }
                 let reason = format!("the risk gate refuses: {}", names.join(", "));
                 let denied = RiskCheckFailed {
                     account_id: position.account_id,

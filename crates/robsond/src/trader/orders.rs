@@ -16,6 +16,7 @@ use robson_venue::feed::Tick;
 use uuid::Uuid;
 
 use super::{DeskError, Draft, Trader, TraderError};
+use crate::metrics::{ORDERS, UNKNOWN_OUTCOMES};
 
 /// How long an unknown outcome is left to report itself before the venue is asked.
 const PROBE_AFTER_MICROS: i64 = 2_000_000;
@@ -96,6 +97,7 @@ impl<S: Store, X: Exchange> Trader<S, X> {
             reduce_only: order.reduce_only,
             order_type: order.order_type,
         };
+        metrics::counter!(ORDERS, "side" => order.side.as_str()).increment(1);
         match self.exchange.place(request).await {
             PlaceOutcome::Confirmed(report) => self.record(&report).await,
             PlaceOutcome::Refused(refusal) => self.record_refusal(&order, &refusal).await,
@@ -104,6 +106,7 @@ impl<S: Store, X: Exchange> Trader<S, X> {
                 self.end_unaccepted(&order, &refusal, "denied", IntentOutcome::Skipped).await
             }
             PlaceOutcome::Unknown => {
+                metrics::counter!(UNKNOWN_OUTCOMES).increment(1);
                 let mut draft = self.report_draft(&order, "unknown");
                 self.complete_intent(&mut draft, &order, IntentOutcome::Unknown, None).await?;
                 Ok(self.desk.commit(draft).await?)
