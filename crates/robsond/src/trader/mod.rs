@@ -119,6 +119,9 @@ impl<S: Store, X: Exchange> Trader<S, X> {
     /// The trader must then be dropped and opened again.
     pub async fn on_tick(&mut self, tick: &Tick, reports: &[OrderReport]) -> Result<(), TraderError> {
         self.now = tick.at;
+        if !self.has_recovered {
+            self.resume_halt().await?;
+        }
         for report in reports {
             self.record(report).await?;
         }

@@ -71,4 +71,13 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         self.desk.commit(draft).await?;
         self.close_all(ExitReason::MonthlyHalt).await.map(drop)
     }
+
+    /// Takes up a halt that a crash cut short: the fill that spent the month may be durable without the
+    /// halt, and the halt without all that it closes.
+    pub(super) async fn resume_halt(&mut self) -> Result<(), TraderError> {
+        if self.desk.risk().is_some_and(|risk| risk.halted) {
+            return self.close_all(ExitReason::MonthlyHalt).await.map(drop);
+        }
+        self.halt_if_spent().await
+    }
 }
