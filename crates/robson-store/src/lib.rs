@@ -9,6 +9,8 @@ pub mod memory;
 pub mod open;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(any(feature = "memory", feature = "sql"))]
+mod question;
 #[cfg(feature = "sql")]
 mod sql;
 #[cfg(feature = "sqlite")]

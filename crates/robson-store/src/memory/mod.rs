@@ -18,6 +18,7 @@ use robson_eventlog::{
 };
 
 use crate::open::Access;
+use crate::question;
 
 /// When a commit goes wrong, for tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,13 +118,20 @@ impl MemoryStore {
         }
     }
 
-    fn with_log<T>(
+    /// Reads a log, which must be there.
+    fn with_log<T>(&self, tenant: TenantId, read: impl FnOnce(&Log) -> T) -> Result<T, StoreError> {
+        let content = self.open_content()?;
+        content.logs.get(&tenant).map(read).ok_or(StoreError::UnknownTenant(tenant))
+    }
+
+    /// Reads what a log has of something; a tenant that nobody registered has nothing.
+    fn found<T: Default>(
         &self,
         tenant: TenantId,
-        read: impl FnOnce(&Log) -> Result<T, StoreError>,
+        find: impl FnOnce(&Log) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let content = self.open_content()?;
-        read(content.logs.get(&tenant).ok_or(StoreError::UnknownTenant(tenant))?)
+        content.logs.get(&tenant).map_or_else(|| Ok(T::default()), find)
     }
 
     /// The log that a lease was given for, unless somebody else took it since.
@@ -131,8 +139,7 @@ impl MemoryStore {
         let content = self.writable_content().map_err(unavailable)?;
         match content.logs.get(&lease.tenant) {
             Some(log) if log.epoch == lease.epoch => Ok(()),
-            Some(_) => Err(CommitError::Fenced),
-            None => Err(CommitError::Broken(StoreError::UnknownTenant(lease.tenant).to_string())),
+            _ => Err(CommitError::Fenced),
         }
     }
 }
@@ -177,9 +184,7 @@ impl Store for MemoryStore {
         if fault == Some(FaultKind::BeforeCommit) {
             return Err(CommitError::Unavailable("cut before the commit".into()));
         }
-        let Some(log) = content.logs.get_mut(&batch.tenant) else {
-            return Err(CommitError::Broken(StoreError::UnknownTenant(batch.tenant).to_string()));
-        };
+        let log = content.logs.get_mut(&batch.tenant).ok_or(CommitError::Fenced)?;
         log.check(batch)?;
         log.apply(batch);
         match fault {
@@ -189,18 +194,18 @@ impl Store for MemoryStore {
     }
 
     async fn lookup(&self, tenant: TenantId, keys: &[DedupeKey]) -> Result<Vec<DedupeHit>, StoreError> {
-        self.with_log(tenant, |log| Ok(keys.iter().filter_map(|key| log.taken.get(key)).cloned().collect()))
+        self.found(tenant, |log| Ok(keys.iter().filter_map(|key| log.taken.get(key)).cloned().collect()))
     }
 
     async fn streams(&self, tenant: TenantId, keys: &[StreamKey]) -> Result<Vec<StreamVersion>, StoreError> {
-        self.with_log(tenant, |log| {
+        self.found(tenant, |log| {
             let known = keys.iter().filter_map(|key| log.streams.get_key_value(key));
             Ok(known.map(|(stream, seq)| StreamVersion { stream: stream.clone(), last_seq: *seq }).collect())
         })
     }
 
     async fn read(&self, query: &EventQuery) -> Result<Page, StoreError> {
-        self.with_log(query.tenant, |log| Ok(log.page(query)))
+        self.with_log(query.tenant, |log| log.page(&question::about_events(query)))
     }
 
     async fn rows(
@@ -209,15 +214,18 @@ impl Store for MemoryStore {
         table: &'static Table,
         query: &RowQuery,
     ) -> Result<Vec<Row>, StoreError> {
-        self.with_log(tenant, |log| log.rows(table, query))
+        self.found(tenant, |log| match question::about_rows(query) {
+            Some(query) => log.rows(table, &query),
+            None => Ok(Vec::new()),
+        })
     }
 
     async fn head(&self, tenant: TenantId) -> Result<Head, StoreError> {
-        self.with_log(tenant, |log| Ok(log.head))
+        self.with_log(tenant, |log| log.head)
     }
 
     async fn checkpoint(&self, tenant: TenantId, name: &str) -> Result<Option<Checkpoint>, StoreError> {
-        self.with_log(tenant, |log| Ok(log.checkpoints.get(name).copied()))
+        self.found(tenant, |log| Ok(log.checkpoints.get(name).copied()))
     }
 
     async fn snapshot(
@@ -227,7 +235,7 @@ impl Store for MemoryStore {
         scope_id: &str,
         up_to: i64,
     ) -> Result<Option<Snapshot>, StoreError> {
-        self.with_log(tenant, |log| log.snapshot(scope, scope_id, up_to))
+        self.found(tenant, |log| log.snapshot(scope, scope_id, up_to))
     }
 
     async fn close(&self) {

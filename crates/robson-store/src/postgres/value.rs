@@ -1,8 +1,9 @@
 //! How values are bound to Postgres statements and read back: every kind has a native type.
 
 use chrono::{DateTime, Utc};
-use robson_eventlog::{Column, ColumnKind, Payload, Row, StoreError, Timestamp, Value};
+use robson_eventlog::{Column, ColumnKind, Payload, Timestamp, Value};
 use rust_decimal::Decimal;
+use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
 use sqlx::query::Query;
 use sqlx::types::JsonValue;
@@ -70,17 +71,11 @@ unwrap_kind!(json, Json, payload => payload.value(), JsonValue);
 unwrap_kind!(json_text, Json, payload => payload.as_str().to_owned(), String);
 unwrap_kind!(bytes, Bytes, bytes => bytes, Vec<u8>);
 
-/// The columns of a row from `first` on.
-pub(super) fn row(row: &PgRow, first: usize, columns: &[Column]) -> Result<Row, StoreError> {
-    let values = columns.iter().enumerate().map(|(index, column)| value(row, first + index, column));
-    values.collect::<Result<Vec<Value>, StoreError>>().map(Row)
-}
-
-fn value(row: &PgRow, index: usize, column: &Column) -> Result<Value, StoreError> {
-    let broken = |what: &dyn std::fmt::Display| StoreError::Broken(format!("column {}: {what}", column.name));
+/// The value of a column.
+pub(super) fn value(row: &PgRow, index: usize, column: &Column) -> Result<Value, BoxDynError> {
     macro_rules! get {
         ($type:ty) => {
-            row.try_get::<Option<$type>, _>(index).map_err(|error| broken(&error))?
+            row.try_get::<Option<$type>, _>(index)?
         };
     }
     Ok(match column.kind {
@@ -92,12 +87,12 @@ fn value(row: &PgRow, index: usize, column: &Column) -> Result<Value, StoreError
         ColumnKind::Bytes => get!(Vec<u8>).map_or(Value::Null, Value::Bytes),
         ColumnKind::Timestamp => match get!(DateTime<Utc>) {
             None => Value::Null,
-            Some(at) => Value::Timestamp(Timestamp::try_from(at).map_err(|error| broken(&error))?),
+            Some(at) => Value::Timestamp(Timestamp::try_from(at)?),
         },
         // jsonb keeps its own order of keys; the payload is canonical again.
         ColumnKind::Json => match get!(JsonValue) {
             None => Value::Null,
-            Some(json) => Value::Json(Payload::new(&json).map_err(|error| broken(&error))?),
+            Some(json) => Value::Json(Payload::new(&json)?),
         },
     })
 }

@@ -1,8 +1,8 @@
-//! Events, dedupe keys and streams as rows, and back.
+//! Events, dedupe keys, streams and heads as rows, and back.
 
 use robson_eventlog::{
-    Actor, ChainHash, Checkpoint, DedupeEntry, DedupeHit, EventId, Fingerprint, RecordedEvent, Row,
-    StoreError, StreamMove, StreamVersion, TenantId, Trace, Value,
+    Actor, ChainHash, Checkpoint, DedupeEntry, DedupeHit, EventId, Fingerprint, Head, Page, RecordedEvent,
+    Row, StoreError, StreamMove, StreamVersion, TenantId, Timestamp, Trace, Value,
 };
 
 fn text(text: &str) -> Value {
@@ -36,10 +36,25 @@ pub(crate) fn event_row(event: &RecordedEvent) -> Row {
     ])
 }
 
-pub(crate) fn event_of(tenant: TenantId, row: Row) -> Result<RecordedEvent, StoreError> {
-    let mut read = Reader::new("event_log", row);
+/// The events behind the head and the stream's version, which every row repeats; nothing where no row is.
+pub(crate) fn page(tenant: TenantId, rows: Vec<Row>) -> Result<Option<Page>, StoreError> {
+    let count = rows.len();
+    let mut page = None;
+    for row in rows {
+        let mut read = Reader::new("event_log", row);
+        let (head, stream_version) = (read.integer()?, read.integer_optional()?);
+        let page =
+            page.get_or_insert_with(|| Page { events: Vec::with_capacity(count), head, stream_version });
+        if let Some(log_seq) = read.integer_optional()? {
+            page.events.push(event_of(tenant, log_seq, read)?);
+        }
+    }
+    Ok(page)
+}
+
+fn event_of(tenant: TenantId, log_seq: i64, mut read: Reader) -> Result<RecordedEvent, StoreError> {
     Ok(RecordedEvent {
-        log_seq: read.integer()?,
+        log_seq,
         event_id: read.parsed()?,
         tenant,
         stream: read.parsed()?,
@@ -101,6 +116,14 @@ pub(crate) fn checkpoint(row: Row) -> Result<Checkpoint, StoreError> {
     Ok(Checkpoint { log_seq: read.integer()?, generation: read.integer()? })
 }
 
+/// The epoch, and where the log ends.
+pub(crate) fn epoch_and_head(row: Row) -> Result<(i64, Head), StoreError> {
+    let mut read = Reader::new("log_head", row);
+    let epoch = read.integer()?;
+    let head = Head { log_seq: read.integer()?, chain_hash: read.hash()?, ingested_at: read.timestamp()? };
+    Ok((epoch, head))
+}
+
 /// Reads a row's values one after the other; what does not fit is `Broken`, since the table's types forbid it.
 struct Reader {
     table: &'static str,
@@ -123,6 +146,14 @@ impl Reader {
     fn integer(&mut self) -> Result<i64, StoreError> {
         match self.next() {
             Value::Integer(integer) => Ok(integer),
+            other => Err(self.misfit(&other)),
+        }
+    }
+
+    fn integer_optional(&mut self) -> Result<Option<i64>, StoreError> {
+        match self.next() {
+            Value::Null => Ok(None),
+            Value::Integer(integer) => Ok(Some(integer)),
             other => Err(self.misfit(&other)),
         }
     }
@@ -152,7 +183,7 @@ impl Reader {
         text.map(|text| text.parse().map_err(|_| self.misfit(&Value::Text(text)))).transpose()
     }
 
-    fn timestamp(&mut self) -> Result<robson_eventlog::Timestamp, StoreError> {
+    fn timestamp(&mut self) -> Result<Timestamp, StoreError> {
         match self.next() {
             Value::Timestamp(at) => Ok(at),
             other => Err(self.misfit(&other)),

@@ -1,10 +1,14 @@
 //! The statement writer: the one place that builds SQL text. It knows tables as values and two dialects;
 //! names come from `&'static` tables only, everything else is a parameter.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use robson_eventlog::{Column, ColumnKind, Direction, EventQuery, Row, RowQuery, Table, TenantId, Value};
+use robson_eventlog::{
+    Column, ColumnKind, Direction, EventQuery, Row, RowQuery, StreamMove, Table, TenantId, Value,
+};
+use sqlx::types::JsonValue;
 
 use super::tables::EVENT_LOG;
 
@@ -27,13 +31,30 @@ pub(crate) enum Arg {
 /// A statement and its parameters, `$1` first.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Statement {
-    pub(crate) sql: String,
+    pub(crate) sql: Cow<'static, str>,
     pub(crate) args: Vec<Arg>,
 }
 
+/// The text of the file that each dialect has under one name.
+macro_rules! dialect_sql {
+    ($dialect:expr, $file:literal) => {
+        match $dialect {
+            $crate::sql::statement::Dialect::Sqlite => include_str!(concat!("../sqlite/sql/", $file)),
+            $crate::sql::statement::Dialect::Postgres => include_str!(concat!("../postgres/sql/", $file)),
+        }
+    };
+}
+pub(crate) use dialect_sql;
+
 impl Statement {
+    /// The text of a file, with its parameters, none of which is NULL.
+    pub(crate) fn fixed(sql: &'static str, values: impl IntoIterator<Item = Value>) -> Self {
+        let arg = |value: Value| Arg::One(value.kind().unwrap_or(ColumnKind::Text), value);
+        Self { sql: Cow::Borrowed(sql), args: values.into_iter().map(arg).collect() }
+    }
+
     fn new(sql: &str) -> Self {
-        Self { sql: sql.to_owned(), args: Vec::new() }
+        Self { sql: Cow::Owned(sql.to_owned()), args: Vec::new() }
     }
 
     /// Adds a parameter and answers its name.
@@ -43,7 +64,7 @@ impl Statement {
     }
 
     fn push(&mut self, sql: &str) {
-        self.sql.push_str(sql);
+        self.sql.to_mut().push_str(sql);
     }
 }
 
@@ -99,7 +120,7 @@ fn insert_values(tenant: TenantId, table: &Table, rows: &[Row], on_conflict: OnC
         statement.push(&tenant);
         for (column, value) in table.columns.iter().zip(&row.0) {
             let name = statement.arg(column.kind, value.clone());
-            let _ = write!(statement.sql, ", {name}");
+            let _ = write!(statement.sql.to_mut(), ", {name}");
         }
         statement.push(")");
     }
@@ -118,15 +139,15 @@ fn insert_unnest(tenant: TenantId, table: &Table, rows: Vec<&Row>, on_conflict: 
     let columns = names(table.columns);
     let mut statement = Statement::new(&format!("INSERT INTO {} (tenant_id, {columns}) SELECT ", table.name));
     let tenant = statement.arg(ColumnKind::Uuid, Value::Uuid(tenant.0));
-    let _ = write!(statement.sql, "{tenant}");
+    let _ = write!(statement.sql.to_mut(), "{tenant}");
     for column in table.columns {
         // JSON travels as text: an array of jsonb cannot tell NULL from null.
         let cast = if column.kind == ColumnKind::Json { "::jsonb" } else { "" };
-        let _ = write!(statement.sql, ", n.{}{cast}", column.name);
+        let _ = write!(statement.sql.to_mut(), ", n.{}{cast}", column.name);
     }
     statement.push(" FROM ");
     push_unnest(&mut statement, table.columns, rows.iter().map(|row| row.0.as_slice()));
-    let _ = write!(statement.sql, " WITH ORDINALITY AS n ({columns}, place) ORDER BY n.place");
+    let _ = write!(statement.sql.to_mut(), " WITH ORDINALITY AS n ({columns}, place) ORDER BY n.place");
     push_on_conflict(&mut statement, table, on_conflict);
     statement
 }
@@ -141,7 +162,8 @@ fn push_unnest<'a>(
         let values = rows.clone().map(|row| row.get(index).cloned().unwrap_or(Value::Null)).collect();
         statement.args.push(Arg::Many(column.kind, values));
         let comma = if index == 0 { "" } else { ", " };
-        let _ = write!(statement.sql, "{comma}${}::{}[]", statement.args.len(), array_type(column.kind));
+        let _ =
+            write!(statement.sql.to_mut(), "{comma}${}::{}[]", statement.args.len(), array_type(column.kind));
     }
     statement.push(")");
 }
@@ -167,29 +189,66 @@ fn push_on_conflict(statement: &mut Statement, table: &Table, on_conflict: OnCon
     let others: Vec<&Column> = table.columns.iter().skip(table.key_columns).collect();
     match on_conflict {
         OnConflict::Replace if !others.is_empty() => {
-            let _ = write!(statement.sql, " ON CONFLICT (tenant_id, {key}) DO UPDATE SET ");
+            let _ = write!(statement.sql.to_mut(), " ON CONFLICT (tenant_id, {key}) DO UPDATE SET ");
             for (index, column) in others.iter().enumerate() {
                 let comma = if index == 0 { "" } else { ", " };
-                let _ = write!(statement.sql, "{comma}{0} = excluded.{0}", column.name);
+                let _ = write!(statement.sql.to_mut(), "{comma}{0} = excluded.{0}", column.name);
             }
         }
         OnConflict::Keep | OnConflict::Replace => {
-            let _ = write!(statement.sql, " ON CONFLICT (tenant_id, {key}) DO NOTHING");
+            let _ = write!(statement.sql.to_mut(), " ON CONFLICT (tenant_id, {key}) DO NOTHING");
         }
     }
+}
+
+/// The statement that moves streams which stand where the batch says; the count of affected rows tells.
+pub(crate) fn advance_streams(dialect: Dialect, tenant: TenantId, moves: &[&StreamMove]) -> Statement {
+    let sql = dialect_sql!(dialect, "advance_streams.sql");
+    let mut statement = Statement::fixed(sql, [Value::Uuid(tenant.0)]);
+    match dialect {
+        Dialect::Postgres => {
+            let integers = |of: fn(&StreamMove) -> i64| {
+                Arg::Many(ColumnKind::Integer, moves.iter().map(|moved| Value::Integer(of(moved))).collect())
+            };
+            let streams = moves.iter().map(|moved| Value::Text(moved.stream.to_string())).collect();
+            statement.args.extend([
+                Arg::Many(ColumnKind::Text, streams),
+                integers(|moved| moved.expected_seq),
+                integers(|moved| moved.last_seq),
+            ]);
+        }
+        Dialect::Sqlite => {
+            let moved = |moved: &&StreamMove| {
+                let (stream, expected, last) = (moved.stream.as_str(), moved.expected_seq, moved.last_seq);
+                JsonValue::from_iter([JsonValue::from(stream), expected.into(), last.into()])
+            };
+            let moves: JsonValue = moves.iter().map(moved).collect();
+            statement.arg(ColumnKind::Text, Value::Text(moves.to_string()));
+        }
+    }
+    statement
 }
 
 /// The statement that makes a table as its columns say; migrations make the real ones.
 pub(crate) fn create_table(dialect: Dialect, table: &Table) -> Statement {
     let mut statement = Statement::new("");
     let uuid = column_type(dialect, ColumnKind::Uuid);
-    let _ = write!(statement.sql, "CREATE TABLE IF NOT EXISTS {} (tenant_id {uuid} NOT NULL", table.name);
+    let _ = write!(
+        statement.sql.to_mut(),
+        "CREATE TABLE IF NOT EXISTS {} (tenant_id {uuid} NOT NULL",
+        table.name
+    );
     for column in table.columns {
         let not_null = if column.nullable { "" } else { " NOT NULL" };
-        let _ = write!(statement.sql, ", {} {}{not_null}", column.name, column_type(dialect, column.kind));
+        let _ = write!(
+            statement.sql.to_mut(),
+            ", {} {}{not_null}",
+            column.name,
+            column_type(dialect, column.kind)
+        );
     }
     let strict = if dialect == Dialect::Sqlite { " STRICT" } else { "" };
-    let _ = write!(statement.sql, ", PRIMARY KEY (tenant_id, {})){strict}", names(table.key()));
+    let _ = write!(statement.sql.to_mut(), ", PRIMARY KEY (tenant_id, {})){strict}", names(table.key()));
     statement
 }
 
@@ -232,7 +291,7 @@ fn select_some(
     let tenant = statement.arg(ColumnKind::Uuid, Value::Uuid(tenant.0));
     statement.push(&tenant);
     if !keys.is_empty() {
-        let _ = write!(statement.sql, " AND ({key}) IN (");
+        let _ = write!(statement.sql.to_mut(), " AND ({key}) IN (");
         if dialect == Dialect::Postgres {
             statement.push("SELECT * FROM ");
             push_unnest(&mut statement, table.key(), keys.iter().map(Vec::as_slice));
@@ -249,17 +308,17 @@ fn select_some(
         let column = table.columns.iter().find(|column| column.name == *name);
         let kind = column.map_or(ColumnKind::Text, |column| column.kind);
         if *value == Value::Null {
-            let _ = write!(statement.sql, " AND {name} IS NULL");
+            let _ = write!(statement.sql.to_mut(), " AND {name} IS NULL");
         } else {
             let arg = statement.arg(kind, value.clone());
-            let _ = write!(statement.sql, " AND {name} = {arg}");
+            let _ = write!(statement.sql.to_mut(), " AND {name} = {arg}");
         }
     }
     if let Some(after) = &query.after {
-        let _ = write!(statement.sql, " AND ({key}) > ");
+        let _ = write!(statement.sql.to_mut(), " AND ({key}) > ");
         push_tuple(&mut statement, table.key(), after);
     }
-    let _ = write!(statement.sql, " ORDER BY {key}");
+    let _ = write!(statement.sql.to_mut(), " ORDER BY {key}");
     if let Some(limit) = query.limit {
         push_limit(&mut statement, limit);
     }
@@ -271,7 +330,7 @@ fn push_tuple(statement: &mut Statement, columns: &[Column], values: &[Value]) {
     for (index, (column, value)) in columns.iter().zip(values).enumerate() {
         let arg = statement.arg(column.kind, value.clone());
         let comma = if index == 0 { "" } else { ", " };
-        let _ = write!(statement.sql, "{comma}{arg}");
+        let _ = write!(statement.sql.to_mut(), "{comma}{arg}");
     }
     statement.push(")");
 }
@@ -279,7 +338,7 @@ fn push_tuple(statement: &mut Statement, columns: &[Column], values: &[Value]) {
 fn push_limit(statement: &mut Statement, limit: usize) {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let arg = statement.arg(ColumnKind::Integer, Value::Integer(limit));
-    let _ = write!(statement.sql, " LIMIT {arg}");
+    let _ = write!(statement.sql.to_mut(), " LIMIT {arg}");
 }
 
 /// Reads events, the head and the stream's version in one snapshot. The first column is the head, the
@@ -291,7 +350,7 @@ pub(crate) fn select_events(dialect: Dialect, query: &EventQuery) -> Statement {
         Some(stream) => {
             let stream = statement.arg(ColumnKind::Text, Value::Text(stream.to_string()));
             let _ = write!(
-                statement.sql,
+                statement.sql.to_mut(),
                 "(SELECT s.last_seq FROM stream_state AS s WHERE s.tenant_id = {tenant} AND s.stream_key = {stream})"
             );
         }
@@ -300,10 +359,10 @@ pub(crate) fn select_events(dialect: Dialect, query: &EventQuery) -> Statement {
     }
     statement.push(" AS version");
     for column in EVENT_LOG.columns {
-        let _ = write!(statement.sql, ", e.{}", column.name);
+        let _ = write!(statement.sql.to_mut(), ", e.{}", column.name);
     }
     let _ = write!(
-        statement.sql,
+        statement.sql.to_mut(),
         " FROM log_head AS h LEFT JOIN (SELECT {} FROM event_log WHERE tenant_id = {tenant}",
         names(EVENT_LOG.columns)
     );
@@ -312,16 +371,19 @@ pub(crate) fn select_events(dialect: Dialect, query: &EventQuery) -> Statement {
         Direction::Forward => "ASC",
         Direction::Backward => "DESC",
     };
-    let _ = write!(statement.sql, " ORDER BY log_seq {order}");
+    let _ = write!(statement.sql.to_mut(), " ORDER BY log_seq {order}");
     push_limit(&mut statement, query.limit);
-    let _ = write!(statement.sql, ") AS e ON TRUE WHERE h.tenant_id = {tenant} ORDER BY e.log_seq {order}");
+    let _ = write!(
+        statement.sql.to_mut(),
+        ") AS e ON TRUE WHERE h.tenant_id = {tenant} ORDER BY e.log_seq {order}"
+    );
     statement
 }
 
 fn push_conditions(statement: &mut Statement, dialect: Dialect, query: &EventQuery) {
     let mut also = |condition: &str, kind: ColumnKind, value: Value| {
         let arg = statement.arg(kind, value);
-        let _ = write!(statement.sql, " AND {}", condition.replace('?', &arg));
+        let _ = write!(statement.sql.to_mut(), " AND {}", condition.replace('?', &arg));
     };
     let text = |text: &str| Value::Text(text.to_owned());
     if query.after > 0 {
@@ -376,7 +438,7 @@ fn push_conditions(statement: &mut Statement, dialect: Dialect, query: &EventQue
     if !query.event_types.is_empty() {
         let types = query.event_types.iter().map(|event_type| text(event_type.as_str()));
         let args: Vec<String> = types.map(|value| statement.arg(ColumnKind::Text, value)).collect();
-        let _ = write!(statement.sql, " AND event_type IN ({})", args.join(", "));
+        let _ = write!(statement.sql.to_mut(), " AND event_type IN ({})", args.join(", "));
     }
 }
 

@@ -1,4 +1,5 @@
-//! The log's own tables, for the statement writer. The projections' tables come with their projections.
+//! The log's own tables, for the statement writer, and what the fixed statements answer. The projections'
+//! tables come with their projections.
 
 use robson_eventlog::{Column, ColumnKind, Table};
 
@@ -56,3 +57,20 @@ pub(crate) static PROJECTION_CHECKPOINTS: Table = Table {
         Column::required("generation", ColumnKind::Integer),
     ],
 };
+
+/// What is read of `log_head`.
+pub(crate) const HEAD: [Column; 4] = [
+    Column::required("epoch", ColumnKind::Integer),
+    Column::required("log_seq", ColumnKind::Integer),
+    Column::required("chain_hash", ColumnKind::Bytes),
+    Column::required("ingested_at", ColumnKind::Timestamp),
+];
+
+/// What stands before an event's own columns where events are read.
+pub(crate) const PAGE: [Column; 2] =
+    [Column::required("head", ColumnKind::Integer), Column::optional("version", ColumnKind::Integer)];
+
+pub(crate) const TENANTS: [Column; 1] = [Column::required("tenant_id", ColumnKind::Uuid)];
+
+pub(crate) const HOLDER: [Column; 2] =
+    [Column::required("writer", ColumnKind::Text), Column::optional("lease_until", ColumnKind::Timestamp)];

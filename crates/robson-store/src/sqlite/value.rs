@@ -1,6 +1,7 @@
 //! How values are bound to SQLite statements and read back: instants, ids and decimals are text.
 
-use robson_eventlog::{Column, ColumnKind, Payload, Row, StoreError, Value};
+use robson_eventlog::{Column, ColumnKind, Payload, Value};
+use sqlx::error::BoxDynError;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _};
@@ -18,7 +19,7 @@ pub(super) fn query(statement: Statement) -> SqliteQuery {
     })
 }
 
-pub(super) fn bind(query: SqliteQuery, value: Value) -> SqliteQuery {
+fn bind(query: SqliteQuery, value: Value) -> SqliteQuery {
     match value {
         Value::Null => query.bind(None::<i64>),
         Value::Text(text) => query.bind(text),
@@ -32,33 +33,30 @@ pub(super) fn bind(query: SqliteQuery, value: Value) -> SqliteQuery {
     }
 }
 
-/// The columns of a row from `first` on.
-pub(super) fn row(row: &SqliteRow, first: usize, columns: &[Column]) -> Result<Row, StoreError> {
-    let values = columns.iter().enumerate().map(|(index, column)| value(row, first + index, column));
-    values.collect::<Result<Vec<Value>, StoreError>>().map(Row)
+/// The value of a column.
+pub(super) fn value(row: &SqliteRow, index: usize, column: &Column) -> Result<Value, BoxDynError> {
+    match column.kind {
+        ColumnKind::Integer => Ok(row.try_get::<Option<i64>, _>(index)?.map_or(Value::Null, Value::Integer)),
+        ColumnKind::Boolean => {
+            let integer: Option<i64> = row.try_get(index)?;
+            Ok(integer.map_or(Value::Null, |integer| Value::Boolean(integer != 0)))
+        }
+        ColumnKind::Bytes => Ok(row.try_get::<Option<Vec<u8>>, _>(index)?.map_or(Value::Null, Value::Bytes)),
+        ColumnKind::Text => Ok(row.try_get::<Option<String>, _>(index)?.map_or(Value::Null, Value::Text)),
+        ColumnKind::Uuid | ColumnKind::Decimal | ColumnKind::Timestamp | ColumnKind::Json => {
+            let text: Option<&str> = row.try_get(index)?;
+            text.map_or(Ok(Value::Null), |text| parse(text, column.kind))
+        }
+    }
 }
 
-fn value(row: &SqliteRow, index: usize, column: &Column) -> Result<Value, StoreError> {
-    let broken = |what: &dyn std::fmt::Display| StoreError::Broken(format!("column {}: {what}", column.name));
-    if column.kind == ColumnKind::Integer || column.kind == ColumnKind::Boolean {
-        let integer: Option<i64> = row.try_get(index).map_err(|error| broken(&error))?;
-        return Ok(match integer {
-            None => Value::Null,
-            Some(integer) if column.kind == ColumnKind::Integer => Value::Integer(integer),
-            Some(integer) => Value::Boolean(integer != 0),
-        });
-    }
-    if column.kind == ColumnKind::Bytes {
-        let bytes: Option<Vec<u8>> = row.try_get(index).map_err(|error| broken(&error))?;
-        return Ok(bytes.map_or(Value::Null, Value::Bytes));
-    }
-    let text: Option<String> = row.try_get(index).map_err(|error| broken(&error))?;
-    let Some(text) = text else { return Ok(Value::Null) };
-    match column.kind {
-        ColumnKind::Uuid => text.parse().map(Value::Uuid).map_err(|error| broken(&error)),
-        ColumnKind::Decimal => text.parse().map(Value::decimal).map_err(|error| broken(&error)),
-        ColumnKind::Timestamp => text.parse().map(Value::Timestamp).map_err(|error| broken(&error)),
-        ColumnKind::Json => Payload::parse(&text).map(Value::Json).map_err(|error| broken(&error)),
-        _ => Ok(Value::Text(text)),
-    }
+/// What is kept as text and is more than that.
+fn parse(text: &str, kind: ColumnKind) -> Result<Value, BoxDynError> {
+    Ok(match kind {
+        ColumnKind::Uuid => Value::Uuid(text.parse()?),
+        ColumnKind::Decimal => Value::decimal(text.parse()?),
+        ColumnKind::Timestamp => Value::Timestamp(text.parse()?),
+        ColumnKind::Json => Value::Json(Payload::parse(text)?),
+        _ => Value::Text(text.to_owned()),
+    })
 }

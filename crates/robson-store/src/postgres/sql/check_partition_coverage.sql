@@ -1,1 +1,1 @@
-SELECT check_partition_coverage($1);
+SELECT check_partition_coverage($1)::bigint;

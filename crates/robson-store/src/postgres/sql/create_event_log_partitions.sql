@@ -1,1 +1,1 @@
-SELECT create_event_log_partitions($1, $2);
+SELECT create_event_log_partitions($1::integer, $2)::bigint;
