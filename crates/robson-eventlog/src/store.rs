@@ -229,6 +229,11 @@ impl RowQuery {
 /// `commit` is one durable transaction; what it answered `Ok` for survives a crash, what it answered
 /// otherwise (but for `Unavailable`) left nothing. Reads see whole commits only. Dropping a future
 /// leaves no transaction open.
+///
+/// A tenant that nobody registered has nothing: `lookup`, `streams`, `rows`, `checkpoint` and `snapshot`
+/// find nothing of it, `commit`, `renew` and `release` are `Fenced`, and only what cannot be answered without
+/// its log is `UnknownTenant`: `acquire`, `head` and `read`. In the same way a question with a value that no
+/// backend keeps (a text with NUL, a decimal that is not normalized) finds nothing, and is no error.
 pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Makes a tenant known; a known one stays as it is.
     fn register(&self, tenant: TenantId) -> impl Future<Output = Result<(), StoreError>> + Send;

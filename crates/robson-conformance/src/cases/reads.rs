@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use robson_eventlog::{Direction, EventQuery, NewEvent, RecordedEvent, Row, RowQuery, Store, Trace, Value};
+use robson_eventlog::{
+    Direction, EventQuery, NewEvent, RecordedEvent, Row, RowQuery, Store, StoreError, TableRows, Trace, Value,
+};
 use serde_json::json;
 
 use crate::erased::SharedStore;
@@ -529,6 +531,56 @@ case!(
         assert_eq!(store.streams(Env::TENANT, &[stream("a:1")]).await?, []);
         assert_eq!(store.checkpoint(Env::TENANT, "nobody").await?, None);
         assert_eq!(store.snapshot(Env::TENANT, "stream", "a:1", i64::MAX).await?, None);
+        Ok(())
+    }
+);
+
+case!(
+    /// A question with a value that no backend keeps, as a text with NUL, finds nothing and is no error; what
+    /// stands beside it in the question is found.
+    async fn question_that_nothing_can_answer_finds_nothing(env: &Env) -> CaseResult {
+        env.prepare(&SAMPLES).await?;
+        let mut raw = RawWriter::acquire(env.store(), Env::TENANT).await?;
+        let row = |name: &str| {
+            let mut row = Row(vec![Value::Null; SAMPLES.columns.len()]);
+            (row.0[0], row.0[1]) = (Value::Text(name.to_owned()), Value::Integer(1));
+            row.0[5] = Value::decimal("1.1".parse().expect("a decimal"));
+            row
+        };
+        let mut batch = raw.batch(&[event("a:1", 1)], "2026-01-15T12:00:00Z");
+        batch.rows = vec![TableRows { table: &SAMPLES, rows: vec![row("a"), row("b")] }];
+        raw.commit(&batch).await?;
+
+        let store = env.store();
+        for nul in ["\0", "a\0", "\0a"] {
+            for query in [
+                EventQuery { entity_id: Some(nul.to_owned()), ..all() },
+                EventQuery { stream_prefix: Some(nul.to_owned()), ..backward() },
+            ] {
+                let page = store.read(&query).await?;
+                assert_eq!((page.events, page.head), (vec![], 1), "{nul:?}");
+                let unknown = store.read(&EventQuery { tenant: Env::STRANGER, ..query }).await;
+                assert!(matches!(unknown, Err(StoreError::UnknownTenant(Env::STRANGER))), "{unknown:?}");
+            }
+            let key = |name: &str| vec![Value::Text(name.to_owned()), Value::Integer(1)];
+            for query in [
+                RowQuery::keys(vec![key(nul)]),
+                RowQuery::filter("name", Value::Text(nul.to_owned())),
+                RowQuery { after: Some(key(nul)), ..RowQuery::all() },
+            ] {
+                assert_eq!(store.rows(Env::TENANT, &SAMPLES, &query).await?, [], "{query:?}");
+            }
+            let beside = RowQuery::keys(vec![key(nul), key("b")]);
+            assert_eq!(store.rows(Env::TENANT, &SAMPLES, &beside).await?, [row("b")]);
+            assert_eq!(store.checkpoint(Env::TENANT, nul).await?, None);
+            assert_eq!(store.snapshot(Env::TENANT, nul, "a:1", i64::MAX).await?, None);
+            assert_eq!(store.snapshot(Env::TENANT, "stream", nul, i64::MAX).await?, None);
+        }
+        let filter = |text: &str| Ok(RowQuery::filter("decimal_value", Value::Decimal(text.parse()?)));
+        let found = async |query: anyhow::Result<RowQuery>| {
+            anyhow::Ok(store.rows(Env::TENANT, &SAMPLES, &query?).await?.len())
+        };
+        assert_eq!((found(filter("1.1")).await?, found(filter("1.10")).await?), (2, 0));
         Ok(())
     }
 );

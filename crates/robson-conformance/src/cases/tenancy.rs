@@ -1,8 +1,10 @@
 //! Tenancy: one database, many logs that do not know of each other.
 
+use std::time::Duration;
+
 use robson_eventlog::{
-    AcquireError, Append, CheckpointMove, EventQuery, Expected, Ledger, OpenError, RowQuery, Snapshot, Start,
-    Store, StoreError, Subscription,
+    AcquireError, Append, Batch, CheckpointMove, CommitError, EventQuery, Expected, Head, Lease, Ledger,
+    OpenError, RowQuery, Snapshot, Start, Store, StoreError, Subscription,
 };
 
 use crate::fixtures::{append, appended, at, check_prefix, everything, key, keyed, places, stream};
@@ -114,6 +116,30 @@ case!(
         let theirs = env.ledger_of(Env::STRANGER).await?;
         assert_eq!(places(&append(&theirs, vec![keyed("a:1", 1, "k/1")]).await?), [1]);
         assert_eq!(store.tenants().await?, [Env::TENANT, Env::NEIGHBOUR, Env::STRANGER]);
+        Ok(())
+    }
+);
+
+case!(
+    /// A tenant that nobody registered has no rows, keys, streams, checkpoints or snapshots, and nobody may write it.
+    async fn unregistered_tenant_has_nothing(env: &Env) -> CaseResult {
+        env.prepare(&TALLIES).await?;
+        let store = env.store();
+        assert_eq!(store.rows(Env::STRANGER, &TALLIES, &RowQuery::all()).await?, []);
+        assert_eq!(store.lookup(Env::STRANGER, &[key("k/1")]).await?, []);
+        assert_eq!(store.streams(Env::STRANGER, &[stream("a:1")]).await?, []);
+        assert_eq!(store.checkpoint(Env::STRANGER, "c").await?, None);
+        assert_eq!(store.snapshot(Env::STRANGER, "stream", "a:1", i64::MAX).await?, None);
+        let writer = "suite".parse()?;
+        let lease = Lease { tenant: Env::STRANGER, writer, epoch: 0, head: Head::EMPTY };
+        let ttl = Duration::from_secs(10);
+        let batch = Batch::empty(Env::STRANGER, lease.epoch, lease.head);
+        let refusals = [
+            store.renew(&lease, ttl).await,
+            store.release(&lease).await,
+            store.commit(&batch).await.map(|_| ()),
+        ];
+        assert!(refusals.iter().all(|refusal| matches!(refusal, Err(CommitError::Fenced))), "{refusals:?}");
         Ok(())
     }
 );
