@@ -25,6 +25,11 @@ impl Chance {
             |text| text.to_str().and_then(|text| text.parse().ok()).expect("ROBSON_TEST_SEED is a number"),
         );
         println!("{SEED}={seed}");
+        Self::of(seed)
+    }
+
+    /// From a seed of the story's own, where the draws are part of the story.
+    pub const fn of(seed: u64) -> Self {
         Self { state: seed }
     }
 

@@ -5,13 +5,15 @@
 //! time, always for a condition.
 
 mod chance;
+mod http;
 mod outcome;
 mod place;
 mod program;
 mod script;
 
 pub use chance::Chance;
+pub use http::{Answer, Http};
 pub use outcome::Outcome;
 pub use place::{Backend, Place};
 pub use program::{Daemon, Ran, Signal, program};
-pub use script::{Script, repository};
+pub use script::{Script, gaping_market, repository};

@@ -1,11 +1,12 @@
 //! What a run came to: its trades, its digests, and what the venue saw.
 
 use anyhow::{Context as _, Result};
-use robson_eventlog::digest::{Scope, row_json};
-use robson_eventlog::{EventQuery, RowQuery, Store, Table};
-use robson_projector::{fills, orders_current, positions_current};
+use robson_eventlog::command::COMMANDS;
+use robson_eventlog::digest::{Scope, of_table, row_json};
+use robson_eventlog::{EventQuery, RecordedEvent, RowQuery, Store};
+use robson_projector::{TABLES, fills, orders_current, positions_current};
 use robson_store::AnyStore;
-use robsond::session::DEFAULT_TENANT;
+use robsond::session::{DEFAULT_TENANT, Databases};
 use serde_json::Value;
 
 use crate::place::Place;
@@ -24,21 +25,46 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Reads it.
+    /// Reads it, and asks `robson` for the digests.
     ///
     /// # Errors
     /// Something cannot be read.
     pub async fn of(place: &Place) -> Result<Self> {
-        let reader = place.reader().await?;
-        let mut trades = Vec::new();
-        for table in [&positions_current::TABLE, &orders_current::TABLE, &fills::TABLE] {
-            trades.extend(rows(&reader, table).await?);
-        }
-        let events = reader.head(DEFAULT_TENANT).await?.log_seq;
-        reader.close().await;
+        let (trader, venue) = (place.reader().await?, place.venue_reader().await?);
         let digests = place.robson(&["digest", "--content", "--json"])?.printed()?;
         let digests = serde_json::from_str(&digests).context("the digests are JSON")?;
-        Ok(Self { trades, venue: venue(place).await?, digests, events })
+        let outcome = Self::read(&trader, &venue, digests).await;
+        trader.close().await;
+        venue.close().await;
+        outcome
+    }
+
+    /// Reads it from the databases of a session in this process.
+    ///
+    /// # Errors
+    /// Something cannot be read.
+    pub async fn within(databases: &Databases) -> Result<Self> {
+        let mut digests = serde_json::Map::new();
+        for table in TABLES.iter().copied().chain([&COMMANDS]) {
+            let digest = of_table(databases.trader.as_ref(), DEFAULT_TENANT, table, Scope::Content).await?;
+            digests.insert(table.name.to_owned(), digest.to_string().into());
+        }
+        Self::read(&databases.trader, &databases.paper, digests.into()).await
+    }
+
+    async fn read(trader: &AnyStore, venue: &AnyStore, digests: Value) -> Result<Self> {
+        let mut trades = Vec::new();
+        for table in [&positions_current::TABLE, &orders_current::TABLE, &fills::TABLE] {
+            let rows = trader.rows(DEFAULT_TENANT, table, &RowQuery::all()).await?;
+            trades.extend(
+                rows.iter().map(|row| format!("{} {}", table.name, row_json(table, row, Scope::Content))),
+            );
+        }
+        let events = trader.head(DEFAULT_TENANT).await?.log_seq;
+        let seen = events_of(venue).await?;
+        let venue =
+            seen.iter().map(|event| format!("{} {}", event.event_type, event.payload.as_str())).collect();
+        Ok(Self { trades, venue, digests, events })
     }
 
     /// Requires that another run came to the same; tells the first differences.
@@ -52,27 +78,18 @@ impl Outcome {
     }
 }
 
-async fn rows(reader: &AnyStore, table: &'static Table) -> Result<Vec<String>> {
-    let rows = reader.rows(DEFAULT_TENANT, table, &RowQuery::all()).await?;
-    Ok(rows.iter().map(|row| format!("{} {}", table.name, row_json(table, row, Scope::Content))).collect())
-}
-
-async fn venue(place: &Place) -> Result<Vec<String>> {
-    let reader = place.venue_reader().await?;
+async fn events_of(store: &AnyStore) -> Result<Vec<RecordedEvent>> {
     let mut query = EventQuery::all(DEFAULT_TENANT);
-    let mut lines = Vec::new();
+    let mut events = Vec::new();
     loop {
-        let page = reader.read(&query).await?;
-        lines.extend(
-            page.events.iter().map(|event| format!("{} {}", event.event_type, event.payload.as_str())),
-        );
-        match page.events.last() {
-            Some(last) if page.events.len() == query.limit => query.after = last.log_seq,
-            _ => break,
+        let page = store.read(&query).await?;
+        let is_last = page.events.len() < query.limit;
+        query.after = page.events.last().map_or(query.after, |last| last.log_seq);
+        events.extend(page.events);
+        if is_last {
+            return Ok(events);
         }
     }
-    reader.close().await;
-    Ok(lines)
 }
 
 fn require_same_lines(what: &str, expected: &[String], actual: &[String]) {

@@ -56,7 +56,7 @@ impl Place {
         Ok(Self { folder, url, variables: Vec::new(), _database: database })
     }
 
-    /// Sets a variable for every program that runs here.
+    /// Sets a variable for every program that runs here; the last value counts.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.variables.push((name, value.into()));

@@ -4,8 +4,13 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use robson_domain::Timestamp;
 
+use crate::chance::Chance;
 use crate::place::Place;
+
+/// 2020-01-01, in hours since 1970.
+const FIRST_HOUR: i64 = 438_288;
 
 /// A file of the repository.
 pub fn repository(path: &str) -> PathBuf {
@@ -39,7 +44,12 @@ impl Script {
 
     /// The daemon's flags that play it as fast as it goes, to its end.
     pub fn flags(&self) -> Vec<&str> {
-        let run = ["--paper", "--speed", "max", "--exit-at-end", "--no-api"];
+        self.flags_at("max")
+    }
+
+    /// The daemon's flags that play it at a speed, to its end.
+    pub fn flags_at<'a>(&'a self, speed: &'a str) -> Vec<&'a str> {
+        let run = ["--paper", "--speed", speed, "--exit-at-end", "--no-api"];
         run.into_iter().chain(self.arguments.iter().map(String::as_str)).collect()
     }
 }
@@ -69,4 +79,30 @@ fn arms(from: &str, until: &str) -> Result<String> {
         writeln!(plan, "symbol = \"BTCUSD\"\nside = \"{side}\"\nentry = \"{entry}\"\n")?;
     }
     Ok(plan)
+}
+
+/// Hourly bars of a market that rises slowly and falls over gaps, from the beginning of 2020 on: a market
+/// that spends the months' budgets of whoever is long.
+///
+/// # Errors
+/// Never: there are so many hours.
+pub fn gaping_market(seed: u64, days: i64) -> Result<String> {
+    let mut chance = Chance::of(seed);
+    let mut up_to =
+        |most: i64| i64::try_from(chance.below(u64::try_from(most)?)).map_err(anyhow::Error::from);
+    let mut csv = "open_time,open,high,low,close,volume\n".to_owned();
+    let mut cents = 1_000_000;
+    for hour in 0..days * 24 {
+        let gap = if up_to(100)? < 6 { cents * 15 / 1_000 } else { 0 };
+        let open = cents - gap;
+        let close = open - open * 6 / 1_000 + up_to(open * 14 / 1_000)?;
+        let high = open.max(close) + up_to(open * 3 / 1_000)?;
+        let low = open.min(close) - up_to(open * 3 / 1_000)?;
+        let [open, high, low, last] =
+            [open, high, low, close].map(|cents| format!("{}.{:02}", cents / 100, cents % 100));
+        let at = Timestamp::from_unix_micros((FIRST_HOUR + hour) * 3_600_000_000).context("a time")?;
+        writeln!(csv, "{at},{open},{high},{low},{last},50")?;
+        cents = close;
+    }
+    Ok(csv)
 }
