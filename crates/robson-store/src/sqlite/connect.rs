@@ -5,6 +5,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
@@ -23,6 +24,10 @@ mod embedded {
 const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 /// A file of up to so many bytes is checked whole when it is opened for writing.
 const QUICK_CHECK_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// How often, and after how long each time, a file that is locked is tried again.
+const LOCK_PAUSES_MAX: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// What an open file consists of.
 pub(super) struct Opened {
@@ -44,7 +49,7 @@ static HELD: Mutex<BTreeMap<PathBuf, Weak<WriteLock>>> = Mutex::new(BTreeMap::ne
 pub(super) async fn open(path: &Path, options: &OpenOptions) -> Result<Opened, OpenError> {
     let url = format!("sqlite://{}", path.display());
     let lock = match options.access {
-        Access::Write => Some(lock(path, &url)?),
+        Access::Write => Some(lock_patiently(path, &url).await?),
         Access::Read if !path.exists() => {
             return Err(OpenError::Missing { url, remedy: "`robson db init`" });
         }
@@ -64,6 +69,19 @@ pub(super) async fn open(path: &Path, options: &OpenOptions) -> Result<Opened, O
         .await
         .map_err(|error| open_error(&url, &error))?;
     Ok(Opened { writer, readers, lock, migrations })
+}
+
+/// A child that this process starts keeps every file open until it runs its own program, and with it a lock
+/// that was just given up. So a lock that is taken is tried again for a moment.
+async fn lock_patiently(path: &Path, url: &str) -> Result<Arc<WriteLock>, OpenError> {
+    let mut pauses_left = LOCK_PAUSES_MAX;
+    loop {
+        match lock(path, url) {
+            Err(OpenError::Locked { .. }) if pauses_left > 0 => pauses_left -= 1,
+            outcome => return outcome,
+        }
+        tokio::time::sleep(LOCK_PAUSE).await;
+    }
 }
 
 fn lock(path: &Path, url: &str) -> Result<Arc<WriteLock>, OpenError> {
@@ -142,7 +160,9 @@ async fn open_writer(
         let result: String =
             sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut writer).await.map_err(failed)?;
         if result != "ok" {
-            return Err(OpenError::Corrupt { url: url.to_owned(), reason: result });
+            // The first line names the database, which the URL does better.
+            let reason = result.lines().last().unwrap_or_default().to_owned();
+            return Err(OpenError::Corrupt { url: url.to_owned(), reason });
         }
     }
     let report = migrate_writer(&mut writer, url).await?;
