@@ -19,6 +19,7 @@ impl Chance {
     ///
     /// # Panics
     /// When the variable holds something else than a number.
+    #[expect(clippy::print_stdout, reason = "whoever reads of a failure needs the seed")]
     pub fn new() -> Self {
         let seed = std::env::var_os(SEED).map_or_else(
             || RandomState::new().build_hasher().finish(),

@@ -130,7 +130,7 @@ impl Daemon {
         let has_ended = wait_until(seconds_max, || self.ended().is_ok_and(|ended| ended.is_some()));
         ensure!(has_ended, "it still runs after {seconds_max} s:\n{}", self.err.text());
         let status = self.child.wait()?;
-        Ok(Ran { code: status.code(), out: self.out.to_end(), err: self.err.to_end() })
+        Ok(Ran { code: status.code(), out: self.out.whole(), err: self.err.whole() })
     }
 
     /// Ends it at once, as a crash would; answers whether it still ran.
@@ -199,7 +199,7 @@ impl Heard {
     }
 
     /// All of it, once the process has ended.
-    fn to_end(&mut self) -> String {
+    fn whole(&mut self) -> String {
         if let Some(listener) = self.listener.take() {
             // A listener that panicked has heard what it has heard.
             let _ = listener.join();

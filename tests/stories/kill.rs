@@ -18,6 +18,7 @@ async fn place(backend: Backend) -> Result<Place> {
     Ok(Place::new(backend).await?.with("ROBSON_LEASE_MS", "500"))
 }
 
+#[expect(clippy::print_stdout, reason = "tells how often it was killed, and when")]
 async fn killed_at_any_moment(backend: Backend) -> Result<()> {
     let mut chance = Chance::new();
     let calm = place(backend).await?;
