@@ -19,7 +19,8 @@ fn files(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
         let path = entry?.path();
         let bytes = fs::read(&path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !name.ends_with("-shm") && !(name.ends_with("-wal") && bytes.is_empty()) {
+        let is_left_by_reading = name.ends_with("-shm") || name.ends_with("-wal") && bytes.is_empty();
+        if !is_left_by_reading {
             files.insert(name, bytes);
         }
     }
