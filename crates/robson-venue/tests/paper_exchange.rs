@@ -155,9 +155,12 @@ async fn a_tick_without_effect_writes_nothing() {
 
 #[tokio::test]
 async fn a_lost_request_leaves_proof_of_absence_and_goes_through_when_sent_again() {
-    let (_, paper) = ready(FaultPlan { lost_request: always(), ..FaultPlan::NONE }).await;
+    let (store, paper) = ready(FaultPlan { lost_request: always(), ..FaultPlan::NONE }).await;
     assert_eq!(paper.place(buy("a", "1")).await, PlaceOutcome::Unknown);
     assert_eq!(status(&paper, "a").await, "absent");
+    drop(paper);
+    let paper = open(&store, FaultPlan::NONE).await;
+    paper.on_tick(&tick(1)).await.unwrap();
     assert!(matches!(paper.place(buy("a", "1")).await, PlaceOutcome::Confirmed(_)));
 }
 

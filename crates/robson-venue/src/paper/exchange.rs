@@ -4,7 +4,7 @@
 //! exchange can honestly be asked what it took. Its clock is the feed's; nothing is written for a tick that
 //! changes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use robson_domain::{ClientOrderId, Money, Price, Symbol, Timestamp, Venue};
 use robson_eventlog::{
@@ -39,7 +39,6 @@ struct Book {
     is_stale: bool,
     now: Option<Timestamp>,
     prices: BTreeMap<Symbol, Price>,
-    sent: BTreeSet<ClientOrderId>,
 }
 
 /// Why the paper exchange did not take something in.
@@ -63,8 +62,7 @@ impl<S: Store> PaperExchange<S> {
     /// `Read`, or `Damaged` where the log is not that of such an exchange.
     pub async fn open(ledger: Ledger<S>, first: PaperState, faults: FaultPlan) -> Result<Self, PaperError> {
         let state = replay(&ledger, first.clone()).await?;
-        let book =
-            Book { first, state, is_stale: false, now: None, prices: BTreeMap::new(), sent: BTreeSet::new() };
+        let book = Book { first, state, is_stale: false, now: None, prices: BTreeMap::new() };
         let venue = "paper".parse().expect("a venue's name");
         Ok(Self { venue, ledger, faults, book: Mutex::new(book) })
     }
@@ -164,21 +162,19 @@ impl<S: Store> PaperExchange<S> {
             return Ok(PlaceOutcome::Denied { reason: "the feed has not begun".to_owned() });
         };
         let id = &request.client_order_id;
-        let is_first = book.sent.insert(id.clone());
-        let strikes = |fault| is_first && self.faults.strikes(fault, id);
-        if strikes(Fault::LostRequest) {
+        if self.faults.loses_request(id, now) {
             return Ok(PlaceOutcome::Unknown);
         }
         let last_price = book.prices.get(&request.symbol).copied();
         let event = match book.state.decide_place(request, last_price, now) {
             PlaceDecision::Answer(outcome) => return Ok(outcome),
-            PlaceDecision::Happens(_) if strikes(Fault::Refusal) => {
+            PlaceDecision::Happens(_) if self.faults.strikes(Fault::Refusal, id) => {
                 book.state.decide_refusal(request, PaperRefusal::OnDemand, now)
             }
             PlaceDecision::Happens(event) => event,
         };
         self.commit(&mut book, vec![event]).await?;
-        if strikes(Fault::LostReply) {
+        if self.faults.strikes(Fault::LostReply, id) {
             return Ok(PlaceOutcome::Unknown);
         }
         Ok(book.state.order(id).map_or(PlaceOutcome::Unknown, super::PaperOrder::outcome))

@@ -1,12 +1,13 @@
 //! Faults on demand, so that a test can drive every outcome that a venue has. None by default.
 
-use robson_domain::{ClientOrderId, Fraction};
+use robson_domain::{ClientOrderId, Fraction, Timestamp};
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 
 /// How often the paper exchange misbehaves: a function of the seed and the order's id, not of chance.
 ///
-/// A fault strikes an order when it is first sent in a run of the process; sent again it goes through.
+/// A lost request leaves no trace, so whether one is lost is drawn anew for each time at which it is sent; all
+/// else strikes an order once. So a restart changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FaultPlan {
     /// What the draws are made from.
@@ -24,7 +25,6 @@ pub struct FaultPlan {
 /// What can go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    LostRequest,
     LostReply,
     Refusal,
     DuplicateReport,
@@ -40,9 +40,14 @@ impl FaultPlan {
         duplicate_report: Fraction::ZERO,
     };
 
+    /// Whether a request that is sent at this time is lost on the way.
+    pub(super) fn loses_request(&self, id: &ClientOrderId, at: Timestamp) -> bool {
+        let rate = self.lost_request.get();
+        !rate.is_zero() && self.draw(&format!("lost_request {at}"), id) < rate
+    }
+
     pub(super) fn strikes(&self, fault: Fault, id: &ClientOrderId) -> bool {
         let (name, rate) = match fault {
-            Fault::LostRequest => ("lost_request", self.lost_request),
             Fault::LostReply => ("lost_reply", self.lost_reply),
             Fault::Refusal => ("refusal", self.refusal),
             Fault::DuplicateReport => ("duplicate_report", self.duplicate_report),
