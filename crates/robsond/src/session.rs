@@ -187,6 +187,8 @@ pub struct Session {
     plan: Option<Plan>,
     next_line: usize,
     instance_id: InstanceId,
+    /// Whether a session before it took its first tick in, in part at least.
+    is_resuming: bool,
     ticks: u64,
 }
 
@@ -225,6 +227,7 @@ impl Session {
             Arc::new(PaperExchange::open(paper_ledger, first, settings.paper.faults.clone()).await?);
         let head = databases.trader.head(tenant).await?;
         let traded_to = (head.log_seq > 0).then(|| time_of(head.ingested_at));
+        let is_resuming = traded_to.is_some();
         let resume_at = traded_to.max(exchange.cursor().await).unwrap_or(first_at);
         clock.set(resume_at);
         databases.trader.ensure_partitions(MONTHS_AHEAD, clock_time(&clock)).await?;
@@ -245,6 +248,7 @@ impl Session {
             plan: script.plan.clone(),
             next_line: 0,
             instance_id,
+            is_resuming,
             ticks: 0,
         };
         session.introduce(settings, &script.feed).await?;
@@ -383,6 +387,10 @@ impl Session {
         actor: &str,
         command: &Command,
     ) -> Result<Result<Done, Refused>, TraderError> {
+        // The tick at which it resumed was begun before: it ends before anything else happens.
+        if self.is_resuming && self.ticks == 0 {
+            self.step().await?;
+        }
         self.trader.execute(id, actor, command).await
     }
 

@@ -19,6 +19,21 @@ use crate::operator::{Arm, Command, Done, ManualSignal, Refused, TouchedPosition
 /// What a command came to, or why the trader must stop.
 type Answer = Result<Result<Done, Refused>, TraderError>;
 
+/// A command as it is carried out: its record goes into the append that decides it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    id: CommandId,
+    actor: &'a str,
+    command: &'a Command,
+    hash: &'a str,
+}
+
+/// A refusal, and whether the append that explains it holds it already.
+pub(super) enum Refusal {
+    Alone(Refused),
+    Recorded(Refused),
+}
+
 impl<S: Store, X: Exchange> Trader<S, X> {
     /// Carries a command out, or repeats the answer that its id had before.
     ///
@@ -29,20 +44,25 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         if let Some(answer) = self.desk.earlier_answer(id, &hash).await? {
             return Ok(answer);
         }
-        let answer = self.carry_out(id, actor, command, &hash).await?;
-        if let Err(refused) = &answer {
-            let record = self.desk.record_of(id, command, hash, Err(refused), self.now)?;
-            self.desk.record_alone(record).await?;
+        let asked = Asked { id, actor, command, hash: &hash };
+        match self.carry_out(asked).await? {
+            Ok(done) => Ok(Ok(done)),
+            Err(Refusal::Recorded(refused)) => Ok(Err(refused)),
+            Err(Refusal::Alone(refused)) => {
+                let record = self.desk.record_of(id, command, hash, Err(&refused), self.now)?;
+                self.desk.record_alone(record).await?;
+                Ok(Err(refused))
+            }
         }
-        Ok(answer)
     }
 
-    async fn carry_out(&mut self, id: CommandId, actor: &str, command: &Command, hash: &str) -> Answer {
-        match command {
+    async fn carry_out(&mut self, asked: Asked<'_>) -> Result<Result<Done, Refusal>, TraderError> {
+        let Asked { id, actor, hash, .. } = asked;
+        match asked.command {
             Command::Arm(arm) => {
                 let is_traded = self.markets.contains_key(&arm.symbol);
                 let armed = self.desk.arm(id, actor, arm, is_traded, &self.rules, self.now, hash).await?;
-                Ok(armed.map(|armed| {
+                Ok(armed.map_err(Refusal::Alone).map(|armed| {
                     let watch = detectors::watch_of(&armed.position, &armed.started);
                     self.set_watch(&armed.position, watch);
                     armed.done
@@ -53,68 +73,102 @@ impl<S: Store, X: Exchange> Trader<S, X> {
                 if done.is_ok() {
                     self.watches.remove(position_id);
                 }
-                Ok(done)
+                Ok(done.map_err(Refusal::Alone))
             }
             Command::Close { position_id } => {
                 let position = match self.desk.find(*position_id).await? {
                     Ok(position) => position,
-                    Err(refused) => return Ok(Err(refused)),
+                    Err(refused) => return Ok(Err(Refusal::Alone(refused))),
                 };
                 if !position.state.is_live() {
-                    return Ok(Err(Refused::WrongState(format!("the position is {}", position.state))));
+                    let why = format!("the position is {}", position.state);
+                    return Ok(Err(Refusal::Alone(Refused::WrongState(why))));
                 }
-                self.close_one(&position, ExitReason::DisarmedByUser).await?;
-                self.finish(id, command, hash, &[position]).await
+                let mut draft = self.desk.draft_of_command(id, actor);
+                self.decide_to_close(&mut draft, &position, ExitReason::DisarmedByUser).await?;
+                self.close_as_asked(asked, draft, vec![position]).await.map(Ok)
             }
-            Command::Signal(signal) => self.signal(id, command, signal, hash).await,
+            Command::Signal(signal) => self.signal(asked, signal).await,
             Command::Panic => {
-                let closed = self.close_all(ExitReason::UserPanic).await?;
-                self.finish(id, command, hash, &closed).await
+                let live: Vec<Position> = self.desk.positions().cloned().collect();
+                let mut draft = self.desk.draft_of_command(id, actor);
+                self.decide_to_close_all(&mut draft, ExitReason::UserPanic).await?;
+                self.close_as_asked(asked, draft, live).await.map(Ok)
             }
         }
+    }
+
+    /// Makes the decision to close positions durable with the command's record, then sees to it. After a crash
+    /// between the two the next session does.
+    async fn close_as_asked(
+        &mut self,
+        asked: Asked<'_>,
+        mut draft: Draft,
+        positions: Vec<Position>,
+    ) -> Result<Done, TraderError> {
+        let now = |position: &Position| touched(draft.position(position.position_id).unwrap_or(position));
+        let done = Done { positions: positions.iter().map(now).collect() };
+        self.answer_in(&mut draft, asked, Ok(&done))?;
+        self.desk.commit(draft).await?;
+        let ids: Vec<PositionId> = positions.iter().map(|position| position.position_id).collect();
+        self.see_closed(&ids).await?;
+        Ok(done)
     }
 
     async fn signal(
         &mut self,
-        id: CommandId,
-        command: &Command,
+        asked: Asked<'_>,
         signal: &ManualSignal,
-        hash: &str,
-    ) -> Answer {
+    ) -> Result<Result<Done, Refusal>, TraderError> {
         let position = match self.desk.find(signal.position_id).await? {
             Ok(position) => position,
-            Err(refused) => return Ok(Err(refused)),
+            Err(refused) => return Ok(Err(Refusal::Alone(refused))),
         };
         let watch = self.watches.get(&position.position_id).copied();
         let (PositionState::Armed, Some(watch)) = (position.state, watch) else {
-            return Ok(Err(Refused::WrongState(format!("the position is {}, not armed", position.state))));
+            let why = format!("the position is {}, not armed", position.state);
+            return Ok(Err(Refusal::Alone(Refused::WrongState(why))));
         };
         let bounds = &self.rules.stops.bounds;
         if let Err(out) = bounds.distance(position.side, signal.entry_price, signal.stop_loss) {
-            return Ok(Err(Refused::Invalid(out.to_string())));
+            return Ok(Err(Refusal::Alone(Refused::Invalid(out.to_string()))));
         }
-        match self.enter_by_hand(&position, watch, signal.entry_price, signal.stop_loss).await? {
-            None => self.finish(id, command, hash, &[position]).await,
-            Some(reason) => Ok(Err(Refused::RiskDenied(reason))),
+        let (entry, stop) = (signal.entry_price, signal.stop_loss);
+        let entered = self.enter_by_hand(&position, watch, entry, stop, asked).await?;
+        Ok(entered.map_err(|reason| Refusal::Recorded(Refused::RiskDenied(reason))).map(|state| {
+            let mut done = Done { positions: vec![touched(&position)] };
+            done.positions[0].state = state;
+            done
+        }))
+    }
+
+    /// Puts the record of an entry by hand into the append that decides it.
+    pub(super) fn answer_entry(
+        &self,
+        draft: &mut Draft,
+        asked: Option<Asked<'_>>,
+        position: &Position,
+        refusal: Option<&str>,
+    ) -> Result<(), DeskError> {
+        let Some(asked) = asked else { return Ok(()) };
+        match refusal {
+            Some(reason) => self.answer_in(draft, asked, Err(&Refused::RiskDenied(reason.to_owned()))),
+            None => {
+                let position = drafted(draft, position.position_id)?;
+                self.answer_in(draft, asked, Ok(&Done { positions: vec![touched(&position)] }))
+            }
         }
     }
 
-    /// Records that a command is done, and answers where its positions stand now.
-    async fn finish(
-        &mut self,
-        id: CommandId,
-        command: &Command,
-        hash: &str,
-        positions: &[Position],
-    ) -> Answer {
-        let mut done = Done { positions: Vec::new() };
-        for position in positions {
-            let now = self.desk.find(position.position_id).await?;
-            done.positions.push(touched(now.as_ref().unwrap_or(position)));
-        }
-        let record = self.desk.record_of(id, command, hash.to_owned(), Ok(&done), self.now)?;
-        self.desk.record_alone(record).await?;
-        Ok(Ok(done))
+    fn answer_in(
+        &self,
+        draft: &mut Draft,
+        asked: Asked<'_>,
+        answer: Result<&Done, &Refused>,
+    ) -> Result<(), DeskError> {
+        let record = self.desk.record_of(asked.id, asked.command, asked.hash.to_owned(), answer, self.now)?;
+        draft.command = Some(record);
+        Ok(())
     }
 }
 

@@ -313,8 +313,12 @@ impl<S: Store> Desk<S> {
                 self.take_over(draft.entities);
                 Ok(())
             }
+            // It was durable before this draft was made, so it may stand in what the draft rests on already.
             Outcome::Duplicate { .. } => {
-                self.take_over(draft.entities);
+                for entity in draft.entities.iter() {
+                    self.held.remove(&entity.key());
+                    self.load(entity.key()).await?;
+                }
                 Ok(())
             }
             other => Err(DeskError::Broken(format!("the only writer's decision was answered {other:?}"))),

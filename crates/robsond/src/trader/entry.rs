@@ -5,8 +5,8 @@ use robson_domain::events::{
     SignalRejected, TechnicalStopAnalyzed,
 };
 use robson_domain::{
-    Amount, ApprovalMode, DecisionAction, DecisionId, DetectorStopCause, EntryMode, Json, Money, OrderRole,
-    Position, PositionState, Price, SignalId, WorkflowId,
+    Amount, ApprovalMode, DecisionAction, DecisionId, DetectorStopCause, EntryMode, Json, Money, OrderId,
+    OrderRole, Position, PositionState, Price, SignalId, WorkflowId,
 };
 use robson_engine::entry::Signal;
 use robson_engine::risk_gate::{MonthRisk, RiskRequest, Verdict};
@@ -17,6 +17,7 @@ use robson_venue::exchange::{Exchange, Instrument};
 use rust_decimal::Decimal;
 use serde_json::json;
 
+use super::commands::Asked;
 use super::detectors::Watch;
 use super::orders::Wanted;
 use super::{DeskError, Draft, Trader, TraderError};
@@ -37,6 +38,16 @@ struct Stop {
     distance: Price,
 }
 
+/// What an entry is decided on.
+struct Entry<'a> {
+    watch: Watch,
+    signal_id: SignalId,
+    price: Price,
+    stop: Stop,
+    /// The command that it answers, where the operator asked for it.
+    asked: Option<Asked<'a>>,
+}
+
 impl<S: Store, X: Exchange> Trader<S, X> {
     /// Decides what a detector's signal leads to.
     pub(super) async fn enter(
@@ -49,23 +60,22 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         let mut draft = self.begin_entry(position, watch, &signal, signal_id).await?;
         let stop = match self.analyze_stop(&mut draft, position, &signal, signal_id).await? {
             Ok(stop) => stop,
-            Err(rejection) => return self.reject(draft, position, watch, signal_id, rejection).await,
+            Err(rejection) => return self.reject(draft, position, watch, signal_id, rejection, None).await,
         };
-        self.decide_entry(draft, position, watch, signal_id, signal.price, stop).await.map(|_| ())
+        let entry = Entry { watch, signal_id, price: signal.price, stop, asked: None };
+        self.decide_entry(draft, position, entry).await.map(drop)
     }
 
-    /// Enters with the operator's own stop; answers why not, where it does not.
+    /// Enters with the operator's own stop, which is within bounds; answers why not, where it does not.
     pub(super) async fn enter_by_hand(
         &mut self,
         position: &Position,
         watch: Watch,
         entry: Price,
         stop: Price,
-    ) -> Result<Option<String>, TraderError> {
-        let distance = match self.rules.stops.bounds.distance(position.side, entry, stop) {
-            Ok(distance) => price(distance)?,
-            Err(out) => return Ok(Some(out.to_string())),
-        };
+        asked: Asked<'_>,
+    ) -> Result<Result<PositionState, String>, TraderError> {
+        let stop = Stop { price: stop, distance: price(entry.distance(stop)?)? };
         let signal_id = SignalId(self.desk.derive(self.now, "signal", &[&watch.detector_id.to_string()]));
         let signal = Signal {
             side: position.side,
@@ -74,8 +84,8 @@ impl<S: Store, X: Exchange> Trader<S, X> {
             indicators: std::collections::BTreeMap::new(),
         };
         let draft = self.begin_entry(position, watch, &signal, signal_id).await?;
-        let stop = Stop { price: stop, distance };
-        self.decide_entry(draft, position, watch, signal_id, entry, stop).await
+        let entry = Entry { watch, signal_id, price: entry, stop, asked: Some(asked) };
+        self.decide_entry(draft, position, entry).await
     }
 
     async fn begin_entry(
@@ -141,24 +151,22 @@ impl<S: Store, X: Exchange> Trader<S, X> {
     }
 
     /// Sizes the trade, asks the risk gate and, where it admits, intends the order and sends it. Answers
-    /// why not, where it does not.
+    /// where the decision leads, or why it leads nowhere.
     async fn decide_entry(
         &mut self,
         mut draft: Draft,
         position: &Position,
-        watch: Watch,
-        signal_id: SignalId,
-        entry: Price,
-        stop: Stop,
-    ) -> Result<Option<String>, TraderError> {
+        entry: Entry<'_>,
+    ) -> Result<Result<PositionState, String>, TraderError> {
+        let Entry { watch, signal_id, price: entry, stop, asked } = entry;
         let instrument = self.market(position)?.instrument.clone();
         let available = self.available(&instrument).await?;
         let size = match self.size(position, &instrument, entry, stop.price, available)? {
             Ok(size) => size,
             Err(rejection) => {
                 let reason = rejection.reason.clone();
-                self.reject(draft, position, watch, signal_id, rejection).await?;
-                return Ok(Some(reason));
+                self.reject(draft, position, watch, signal_id, rejection, asked).await?;
+                return Ok(Err(reason));
             }
         };
         let decision_id = DecisionId(self.desk.derive(self.now, "decision", &[&signal_id.to_string()]));
@@ -180,8 +188,8 @@ impl<S: Store, X: Exchange> Trader<S, X> {
                 };
                 self.desk.add(&mut draft, denied, self.now).await?;
                 let rejection = Rejection { code: "risk_denied", reason: reason.clone() };
-                self.reject(draft, position, watch, signal_id, rejection).await?;
-                Ok(Some(reason))
+                self.reject(draft, position, watch, signal_id, rejection, asked).await?;
+                Ok(Err(reason))
             }
             Verdict::Admitted(admission) => {
                 let passed = RiskCheckPassed {
@@ -210,20 +218,24 @@ impl<S: Store, X: Exchange> Trader<S, X> {
                     approval_expires_at: None,
                 };
                 self.desk.add(&mut draft, proposed, self.now).await?;
-                self.intend_and_send(draft, position, decision_id, signal_id, &size).await?;
-                Ok(None)
+                let order_id = self.intend_entry(&mut draft, position, decision_id, signal_id, &size).await?;
+                self.answer_entry(&mut draft, asked, position, None)?;
+                self.desk.commit(draft).await?;
+                self.watches.remove(&position.position_id);
+                self.send(order_id).await?;
+                Ok(Ok(PositionState::Entering))
             }
         }
     }
 
-    async fn intend_and_send(
+    async fn intend_entry(
         &mut self,
-        mut draft: Draft,
+        draft: &mut Draft,
         position: &Position,
         decision_id: DecisionId,
         signal_id: SignalId,
         size: &Size,
-    ) -> Result<(), TraderError> {
+    ) -> Result<OrderId, TraderError> {
         let wanted = Wanted {
             role: OrderRole::Entry,
             quantity: size.quantity,
@@ -231,10 +243,7 @@ impl<S: Store, X: Exchange> Trader<S, X> {
             cause: signal_id.to_string(),
             decision_id: Some(decision_id),
         };
-        let order_id = self.intend(&mut draft, position, wanted).await?;
-        self.desk.commit(draft).await?;
-        self.watches.remove(&position.position_id);
-        self.send(order_id).await
+        self.intend(draft, position, wanted).await
     }
 
     /// Ends a signal that leads to nothing: an only try is disarmed, a confirmed one gets a new detector.
@@ -245,8 +254,10 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         watch: Watch,
         signal_id: SignalId,
         rejection: Rejection,
+        asked: Option<Asked<'_>>,
     ) -> Result<(), TraderError> {
         let reason = rejection.reason.clone();
+        let answer = reason.clone();
         let rejected = SignalRejected {
             position_id: position.position_id,
             signal_id,
@@ -255,6 +266,7 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         };
         self.desk.add(&mut draft, rejected, self.now).await?;
         let next = self.after_failure(&mut draft, position, watch.attempt, reason).await?;
+        self.answer_entry(&mut draft, asked, position, Some(&answer))?;
         self.desk.commit(draft).await?;
         self.set_watch(position, next);
         Ok(())

@@ -1,9 +1,11 @@
 //! Exits: the stop, the operator, a halt. Every exit is a market order that may only reduce.
 
-use robson_domain::events::{ExitTriggered, IntentCompleted, IntentCreated, PositionDisarmed};
+use robson_domain::events::{
+    ExitTriggered, IntentCompleted, IntentCreated, OperatorAlertRaised, PositionDisarmed, PositionError,
+};
 use robson_domain::{
-    DetectorStopCause, ExitReason, IntentId, IntentOutcome, IntentType, Order, OrderRole, Position,
-    PositionState, Price,
+    AlertSeverity, DetectorStopCause, ExitReason, IntentId, IntentOutcome, IntentType, Order, OrderId,
+    OrderRole, OrderStatus, Position, PositionId, PositionState, Price, Quantity,
 };
 use robson_eventlog::Store;
 use robson_venue::exchange::{CancelOutcome, Exchange, OrderLookup};
@@ -17,32 +19,25 @@ const RETRY_FIRST_MICROS: i64 = 1_000_000;
 const RETRY_LAST_MICROS: i64 = 30_000_000;
 
 impl<S: Store, X: Exchange> Trader<S, X> {
-    /// The stop was touched: close at market.
+    /// The stop was touched: cancels a working entry first, then closes what is held at market.
     pub(super) async fn exit_at_stop(
         &mut self,
         position: &Position,
         price: Price,
     ) -> Result<(), TraderError> {
-        self.exit(position, ExitReason::TrailingStop, Some(price)).await
-    }
-
-    /// Triggers an exit: cancels a working entry first, then sends the exit for what is held.
-    pub(super) async fn exit(
-        &mut self,
-        position: &Position,
-        reason: ExitReason,
-        trigger_price: Option<Price>,
-    ) -> Result<(), TraderError> {
         if let Some(entry) = self.working_entry(position) {
             self.cancel(&entry).await?;
         }
-        let Some(position) = self.desk.position(position.position_id).cloned() else { return Ok(()) };
+        let position = self.desk.position(position.position_id).cloned();
+        let Some(position) = position.filter(|position| position.state == PositionState::Active) else {
+            return Ok(());
+        };
         let id = self.desk.derive(self.now, "exit", &[&position.position_id.to_string()]);
         let mut draft = self.desk.draft(id, self.now);
         let triggered = ExitTriggered {
             position_id: position.position_id,
-            reason,
-            trigger_price,
+            reason: ExitReason::TrailingStop,
+            trigger_price: Some(price),
             stop_price: position.trailing_stop_price,
             timestamp: self.now,
         };
@@ -52,13 +47,30 @@ impl<S: Store, X: Exchange> Trader<S, X> {
 
     /// Adds the next attempt to close what is held to a draft, makes it durable and sends it.
     async fn place_exit(&mut self, mut draft: Draft, position: &Position) -> Result<(), TraderError> {
-        let step = self.market(position)?.instrument.step;
-        let quantity = position.current_quantity.floor_to(step);
-        let is_exiting =
-            draft.position(position.position_id).map_or(position.state, |position| position.state)
-                == PositionState::Exiting;
-        if quantity.is_zero() || !is_exiting {
-            return Ok(self.desk.commit(draft).await?);
+        let order_id = self.intend_exit(&mut draft, position).await?;
+        self.desk.commit(draft).await?;
+        match order_id {
+            Some(order_id) => self.send(order_id).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Adds the next attempt to close what is held to a draft, where the draft leaves anything to close.
+    async fn intend_exit(
+        &mut self,
+        draft: &mut Draft,
+        position: &Position,
+    ) -> Result<Option<OrderId>, TraderError> {
+        let now = draft.position(position.position_id).unwrap_or(position).clone();
+        if now.state != PositionState::Exiting || now.current_quantity.is_zero() {
+            return Ok(None);
+        }
+        let instrument = &self.market(position)?.instrument;
+        let (step, smallest) = (instrument.step, instrument.min_quantity.max(instrument.step));
+        let quantity = now.current_quantity.floor_to(step);
+        if quantity < smallest {
+            self.tell_unsellable(draft, &now, smallest).await?;
+            return Ok(None);
         }
         let attempt = self.desk.attempts(position.position_id, OrderRole::Exit).await? + 1;
         let wanted = Wanted {
@@ -68,9 +80,29 @@ impl<S: Store, X: Exchange> Trader<S, X> {
             cause: attempt.to_string(),
             decision_id: None,
         };
-        let order_id = self.intend(&mut draft, position, wanted).await?;
-        self.desk.commit(draft).await?;
-        self.send(order_id).await
+        self.intend(draft, position, wanted).await.map(Some)
+    }
+
+    /// No order of ours may sell so little: the operator must, and nothing is tried in a loop.
+    async fn tell_unsellable(
+        &mut self,
+        draft: &mut Draft,
+        position: &Position,
+        smallest: Quantity,
+    ) -> Result<(), TraderError> {
+        let held = position.current_quantity;
+        let error = format!("{held} is held, and the venue's smallest order is {smallest}");
+        let alert = OperatorAlertRaised {
+            code: "exit_too_small".to_owned(),
+            severity: AlertSeverity::Critical,
+            message: format!("{} of {} cannot be closed: {error}", position.symbol, position.position_id),
+            subject_id: Some(position.position_id.to_string()),
+            reason: None,
+        };
+        let faulted =
+            PositionError { position_id: position.position_id, error, recoverable: true, cleared: false };
+        self.desk.add(draft, faulted, self.now).await?;
+        Ok(self.desk.add(draft, alert, self.now).await?)
     }
 
     /// Tries again where an exit ended and something is still held.
@@ -83,11 +115,7 @@ impl<S: Store, X: Exchange> Trader<S, X> {
             {
                 continue;
             }
-            let attempt = self.desk.attempts(position.position_id, OrderRole::Exit).await?;
-            let parts = [position.position_id.to_string(), attempt.to_string()];
-            let id = self.desk.derive(self.now, "exit_again", &[&parts[0], &parts[1]]);
-            let draft = self.desk.draft(id, self.now);
-            self.place_exit(draft, &position).await?;
+            self.exit_again(&position).await?;
         }
         Ok(())
     }
@@ -176,52 +204,80 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         Ok(self.desk.add(draft, disarmed, self.now).await?)
     }
 
-    /// Disarms what is armed and closes what is held; answers the positions it touched.
-    pub(super) async fn close_all(&mut self, reason: ExitReason) -> Result<Vec<Position>, TraderError> {
+    /// Decides to end every live position: see [`Self::decide_to_close`].
+    pub(super) async fn decide_to_close_all(
+        &mut self,
+        draft: &mut Draft,
+        reason: ExitReason,
+    ) -> Result<Vec<PositionId>, TraderError> {
         let live: Vec<Position> = self.desk.positions().cloned().collect();
         for position in &live {
-            self.close_one(position, reason).await?;
+            self.decide_to_close(draft, position, reason).await?;
         }
-        Ok(live)
+        Ok(live.into_iter().map(|position| position.position_id).collect())
     }
 
-    /// Disarms an armed position, closes a held one, and remembers the wish for one that is entering.
-    pub(super) async fn close_one(
+    /// Adds the end of a position to a draft: an armed one is disarmed, for a held one the exit is intended, for
+    /// one that is entering the wish is remembered. Once the draft is durable, [`Self::see_closed`] does the rest.
+    pub(super) async fn decide_to_close(
         &mut self,
+        draft: &mut Draft,
         position: &Position,
         reason: ExitReason,
     ) -> Result<(), TraderError> {
-        match position.state {
-            PositionState::Armed => {
-                let id = self.desk.derive(self.now, "disarm", &[&position.position_id.to_string()]);
-                let mut draft = self.desk.draft(id, self.now);
-                self.disarm(&mut draft, position, reason.as_str()).await?;
-                self.desk.commit(draft).await?;
-                self.watches.remove(&position.position_id);
-                Ok(())
-            }
-            PositionState::Entering => {
-                let id = self.desk.derive(self.now, "exit", &[&position.position_id.to_string()]);
-                let mut draft = self.desk.draft(id, self.now);
-                let triggered = ExitTriggered {
-                    position_id: position.position_id,
-                    reason,
-                    trigger_price: None,
-                    stop_price: None,
-                    timestamp: self.now,
-                };
-                self.desk.add(&mut draft, triggered, self.now).await?;
-                self.desk.commit(draft).await?;
-                match self.working_entry(position) {
-                    Some(entry) => self.cancel(&entry).await,
-                    None => Ok(()),
-                }
-            }
-            PositionState::Active | PositionState::Error if position.is_open() => {
-                let price = self.markets.get(&position.symbol).and_then(super::Market::last);
-                self.exit(position, reason, price.map(|(price, _)| price)).await
-            }
-            _ => Ok(()),
+        let is_closable = match position.state {
+            PositionState::Armed => return self.disarm(draft, position, reason.as_str()).await,
+            PositionState::Entering => position.exit_reason.is_none(),
+            PositionState::Active | PositionState::Error => position.is_open(),
+            _ => false,
+        };
+        if !is_closable {
+            return Ok(());
         }
+        let last = self.markets.get(&position.symbol).and_then(super::Market::last);
+        let triggered = ExitTriggered {
+            position_id: position.position_id,
+            reason,
+            trigger_price: last.map(|(price, _)| price).filter(|_| position.is_open()),
+            stop_price: position.trailing_stop_price,
+            timestamp: self.now,
+        };
+        self.desk.add(draft, triggered, self.now).await?;
+        if self.working_entry(position).is_none() {
+            self.intend_exit(draft, position).await?;
+        }
+        Ok(())
+    }
+
+    /// Sees to what was decided about positions: detectors of ended ones go, working entries are cancelled and
+    /// exits are sent.
+    pub(super) async fn see_closed(&mut self, positions: &[PositionId]) -> Result<(), TraderError> {
+        for id in positions {
+            let Some(position) = self.desk.position(*id).cloned() else {
+                self.watches.remove(id);
+                continue;
+            };
+            if position.exit_reason.is_none() {
+                continue;
+            }
+            if let Some(entry) = self.working_entry(&position) {
+                self.cancel(&entry).await?;
+            }
+            let Some(position) = self.desk.position(*id).cloned() else { continue };
+            match position.exit_order_id.and_then(|id| self.desk.order(id)).cloned() {
+                Some(exit) if exit.status == OrderStatus::Pending => self.send(exit.order_id).await?,
+                Some(_) => {}
+                None => self.exit_again(&position).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn exit_again(&mut self, position: &Position) -> Result<(), TraderError> {
+        let attempt = self.desk.attempts(position.position_id, OrderRole::Exit).await?;
+        let parts = [position.position_id.to_string(), attempt.to_string()];
+        let id = self.desk.derive(self.now, "exit_again", &[&parts[0], &parts[1]]);
+        let draft = self.desk.draft(id, self.now);
+        self.place_exit(draft, position).await
     }
 }

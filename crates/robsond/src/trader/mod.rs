@@ -120,14 +120,13 @@ impl<S: Store, X: Exchange> Trader<S, X> {
     pub async fn on_tick(&mut self, tick: &Tick, reports: &[OrderReport]) -> Result<(), TraderError> {
         self.now = tick.at;
         if !self.has_recovered {
-            self.resume_halt().await?;
+            self.finish_what_was_begun().await?;
         }
         for report in reports {
             self.record(report).await?;
         }
         if !self.has_recovered {
-            // Only now does the venue's clock stand where it stood when the orders were sent.
-            self.resolve_orders().await?;
+            self.ask_about_working_orders().await?;
             self.has_recovered = true;
         }
         self.open_month().await?;
@@ -139,6 +138,15 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         self.chase_exits(tick).await?;
         self.probe_orders(tick).await?;
         self.watch_armed_positions(tick).await
+    }
+
+    /// Takes up what a crash cut short, in the order in which it would have gone on: what was intended is
+    /// sent, a month that was spent is halted, what was to be closed is closed.
+    async fn finish_what_was_begun(&mut self) -> Result<(), TraderError> {
+        self.send_what_is_pending().await?;
+        self.halt_if_spent().await?;
+        let closing: Vec<PositionId> = self.desk.positions().map(|position| position.position_id).collect();
+        self.see_closed(&closing).await
     }
 
     /// Prices that did not come are an event: what was decided around them rests on old ones.

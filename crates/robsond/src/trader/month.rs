@@ -46,7 +46,8 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         Ok(wallet.minus(carried)?.at_least_zero())
     }
 
-    /// Halts the month when its budget is spent: everything is closed, nothing is opened until the next.
+    /// Halts the month when its budget is spent: everything is closed, nothing is opened until the next. That it
+    /// halts and what it closes is one decision, so a crash cannot part them.
     pub(super) async fn halt_if_spent(&mut self) -> Result<(), TraderError> {
         let Some(risk) = self.desk.risk() else { return Ok(()) };
         let month = self.month_risk()?;
@@ -68,16 +69,8 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         let id = self.desk.derive(self.now, "halt", &[&risk.period.to_string()]);
         let mut draft = self.desk.draft(id, self.now);
         self.desk.add(&mut draft, exceeded, self.now).await?;
+        let closing = self.decide_to_close_all(&mut draft, ExitReason::MonthlyHalt).await?;
         self.desk.commit(draft).await?;
-        self.close_all(ExitReason::MonthlyHalt).await.map(drop)
-    }
-
-    /// Takes up a halt that a crash cut short: the fill that spent the month may be durable without the
-    /// halt, and the halt without all that it closes.
-    pub(super) async fn resume_halt(&mut self) -> Result<(), TraderError> {
-        if self.desk.risk().is_some_and(|risk| risk.halted) {
-            return self.close_all(ExitReason::MonthlyHalt).await.map(drop);
-        }
-        self.halt_if_spent().await
+        self.see_closed(&closing).await
     }
 }

@@ -119,10 +119,29 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         order.ok_or_else(|| DeskError::Broken(format!("order {order_id} is not held")))
     }
 
-    /// Asks the venue about every order that may be working: after a restart nothing is taken for granted.
-    pub(super) async fn resolve_orders(&mut self) -> Result<(), TraderError> {
+    /// Sends what was intended and may not have been sent: after a restart nothing is taken for granted, so the
+    /// venue is asked first.
+    pub(super) async fn send_what_is_pending(&mut self) -> Result<(), TraderError> {
         for order in self.desk.working_orders() {
-            self.resolve(&order).await?;
+            if order.status == OrderStatus::Pending {
+                self.resolve(&order).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the venue about every order that it took: what was filled or ended and was not recorded is now. One
+    /// whose outcome is unknown keeps its time: it is probed when it would have been.
+    pub(super) async fn ask_about_working_orders(&mut self) -> Result<(), TraderError> {
+        for order in self.desk.working_orders() {
+            if matches!(order.status, OrderStatus::Pending | OrderStatus::Submitted) {
+                continue;
+            }
+            if let OrderLookup::Found(report) =
+                self.exchange.order(&order.symbol, &order.client_order_id).await
+            {
+                self.record(&report).await?;
+            }
         }
         Ok(())
     }
@@ -374,7 +393,7 @@ impl<S: Store, X: Exchange> Trader<S, X> {
             return Ok(None);
         };
         match (order.role, position.state) {
-            (OrderRole::Exit, PositionState::Exiting) => {
+            (_, PositionState::Exiting) => {
                 self.close_if_flat(draft, &position, order).await?;
                 Ok(None)
             }
@@ -402,17 +421,29 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         position: &Position,
         order: &Order,
     ) -> Result<(), TraderError> {
-        let step = self.market(position)?.instrument.step;
+        let instrument = &self.market(position)?.instrument;
         let rest = position.current_quantity;
-        let is_dust = rest < step;
-        let entry_works =
-            position.entry_order_id.and_then(|id| self.desk.order(id)).is_some_and(Order::is_working);
-        let (Some(entry_price), Some(exit_price), true, false) =
-            (position.entry_price, position.average_exit_price()?, is_dust, entry_works)
-        else {
+        let works = |id: Option<OrderId>| {
+            let order = id.and_then(|id| draft.order(id).or_else(|| self.desk.order(id)));
+            order.is_some_and(Order::is_working)
+        };
+        // What a working exit may still sell is no dust.
+        let smallest = if works(position.exit_order_id) {
+            instrument.step
+        } else {
+            instrument.min_quantity.max(instrument.step)
+        };
+        let (Some(entry_price), Some(exit_price), true, false) = (
+            position.entry_price,
+            position.average_exit_price()?,
+            rest < smallest,
+            works(position.entry_order_id),
+        ) else {
             return Ok(());
         };
-        let closed_at = draft.order(order.order_id).and_then(|order| order.filled_at).unwrap_or(self.now);
+        let is_by_fill = order.role == OrderRole::Exit;
+        let filled_at = draft.order(order.order_id).and_then(|order| order.filled_at).filter(|_| is_by_fill);
+        let closed_at = filled_at.unwrap_or(self.now);
         let closed = PositionClosed {
             position_id: position.position_id,
             exit_reason: position.exit_reason.unwrap_or(ExitReason::TrailingStop),
@@ -422,7 +453,7 @@ impl<S: Store, X: Exchange> Trader<S, X> {
             realized_pnl: position.realized_pnl,
             total_fees: position.total_fees,
             dust_quantity: rest,
-            exit_order_id: Some(order.order_id),
+            exit_order_id: position.exit_order_id,
             closed_at,
             evidence: None,
         };
