@@ -344,7 +344,12 @@ impl Session {
     /// The session must then be dropped; a new one takes up where the logs end.
     pub async fn step(&mut self) -> Result<bool, TraderError> {
         let trader = &self.trader;
-        let next = self.playback.next_or_split(|tick| trader.first_touch(tick));
+        // A fill is known when it happens, so that its stop is watched from there on.
+        let fillable = self.exchange.next_fillable().await;
+        let next = self.playback.next_or_split(|tick| {
+            let fill = fillable.as_ref().filter(|(symbol, at)| *symbol == *tick.symbol && *at < tick.at);
+            trader.first_touch(tick).into_iter().chain(fill.map(|(_, at)| *at)).min()
+        });
         let Some(tick) = next else { return Ok(false) };
         self.clock.set(tick.at);
         let reports = self.exchange.on_tick(&tick).await.map_err(paper_stopped)?;

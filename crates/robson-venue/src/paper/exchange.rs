@@ -116,6 +116,13 @@ impl<S: Store> PaperExchange<S> {
         Ok(reports)
     }
 
+    /// The first time from now on at which an order becomes fillable, and its symbol: a tick that runs past it
+    /// is to be split there, so that the trader learns of the fill before the price runs on.
+    pub async fn next_fillable(&self) -> Option<(Symbol, Timestamp)> {
+        let book = self.book.lock().await;
+        book.state.first_fillable(book.now)
+    }
+
     /// The time of the last event in its log: where a restart resumes, at the earliest.
     pub async fn cursor(&self) -> Option<Timestamp> {
         self.book.lock().await.state.cursor()

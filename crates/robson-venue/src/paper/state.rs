@@ -124,6 +124,14 @@ impl PaperState {
         self.working_orders(symbol).next().is_some()
     }
 
+    /// The first time after `now` at which a working order becomes fillable, and its symbol.
+    pub(super) fn first_fillable(&self, now: Option<Timestamp>) -> Option<(Symbol, Timestamp)> {
+        let working = self.working.values().filter_map(|id| self.orders.get(id));
+        let next =
+            working.filter(|order| Some(order.fillable_at) > now).min_by_key(|order| order.fillable_at)?;
+        Some((next.symbol.clone(), next.fillable_at))
+    }
+
     fn working_orders<'a>(&'a self, symbol: &'a Symbol) -> impl Iterator<Item = &'a PaperOrder> {
         self.working
             .values()
