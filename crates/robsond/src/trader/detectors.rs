@@ -2,7 +2,7 @@
 
 use robson_domain::events::DetectorStarted;
 use robson_domain::{DetectorId, EntryMode, Event, Json, Position, PositionId, PositionState, Timestamp};
-use robson_engine::entry::{Detector, UnsupportedMode};
+use robson_engine::entry::Detector;
 use robson_eventlog::Store;
 use robson_venue::exchange::Exchange;
 use robson_venue::feed::Tick;
@@ -22,18 +22,6 @@ pub(super) struct Watch {
     pub(super) detector: Detector,
     /// How many detectors the position has had, this one included.
     pub(super) attempt: i64,
-}
-
-impl Watch {
-    pub(super) fn new(
-        desk_id: DetectorId,
-        position: (EntryMode, robson_domain::Side),
-        attempt: i64,
-        not_before: Timestamp,
-    ) -> Result<Self, UnsupportedMode> {
-        let detector = Detector::new(position.0, position.1, not_before)?;
-        Ok(Self { detector_id: desk_id, detector, attempt })
-    }
 }
 
 /// How long a position pauses before the detector of this number looks again.
@@ -122,9 +110,11 @@ impl<S: Store, X: Exchange> Trader<S, X> {
     }
 }
 
+/// The detector that an event started; nothing where its parameters are not ours.
 pub(super) fn watch_of(position: &Position, started: &DetectorStarted) -> Option<Watch> {
     let params = started.params.get();
     let attempt = params.get("attempt")?.as_i64()?;
     let not_before = params.get("not_before")?.as_str()?.parse().ok()?;
-    Watch::new(started.detector_id, (position.entry_mode, position.side), attempt, not_before).ok()
+    let detector = Detector::new(position.entry_mode, position.side, not_before).ok()?;
+    Some(Watch { detector_id: started.detector_id, detector, attempt })
 }
