@@ -12,6 +12,7 @@ mod exit;
 mod market;
 mod month;
 mod orders;
+mod reports;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
