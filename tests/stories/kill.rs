@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use robson_stories::{Backend, Chance, Outcome, Place, Script};
+use robson_stories::{Backend, Chance, Outcome, Place, Script, Signal};
 use tokio::time::Instant;
 
 /// Kills at moments of the run.
 const KILLS: u64 = 30;
 /// After so many of them, one more: while the daemon starts again.
 const KILL_AT_START_EVERY: u64 = 4;
+/// After so many of them, one that is told to stop, which is none.
+const STOP_EVERY: u64 = 10;
+/// From such a start to the kill, at most.
+const AT_START_MAX: Duration = Duration::from_millis(800);
 /// From a moment of the log to the kill, at most.
 const SPIN_MAX: Duration = Duration::from_millis(3);
 
@@ -33,8 +37,10 @@ async fn killed_at_any_moment(backend: Backend) -> Result<()> {
         (0..KILLS).map(|_| i64::try_from(chance.below(last))).collect::<Result<_, _>>()?;
     moments.sort_unstable();
     let mut killed_at = Vec::new();
+    // Each start is an event of its own, which the calm run does not have.
+    let mut starts = 0;
     for (moment, count) in moments.into_iter().zip(1_u64..) {
-        let moment = moment.max(restless.head().await + 1);
+        let moment = (moment + starts).max(restless.head().await + 1);
         let began = Instant::now();
         let mut daemon = restless.robsond(&script.flags())?;
         let reached = restless.reach(moment, &mut daemon).await?;
@@ -42,10 +48,21 @@ async fn killed_at_any_moment(backend: Backend) -> Result<()> {
         chance.spin_up_to(SPIN_MAX);
         ensure!(reached.is_some() && daemon.kill()?, "it ended before it could be killed");
         killed_at.extend(reached);
-        if count.is_multiple_of(KILL_AT_START_EVERY) {
+        starts += 1;
+        // Not towards the end: it must not get there before it is killed.
+        if count.is_multiple_of(KILL_AT_START_EVERY) && count < KILLS * 2 / 3 {
             let daemon = restless.robsond(&script.flags())?;
-            chance.spin_up_to(start_time.min(Duration::from_millis(800)));
+            chance.spin_up_to(start_time.min(AT_START_MAX));
             ensure!(daemon.kill()?, "it ended before it could be killed");
+            starts += 1;
+        }
+        if count.is_multiple_of(STOP_EVERY) {
+            let mut daemon = restless.robsond(&script.flags())?;
+            let reached = restless.reach(restless.head().await + 20, &mut daemon).await?;
+            daemon.signal(Signal::Terminate)?;
+            ensure!(reached.is_some(), "it ended before it was told to");
+            daemon.finish(10)?.printed()?;
+            starts += 2;
         }
     }
     restless.run_to_end(&script.flags())?;
