@@ -78,11 +78,9 @@ pub(crate) fn run_steps(steps: &mut Steps, test_arguments: &[String]) -> Result<
         let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
         succeed(cargo().args(clippy)).map(none)
     });
-    // The whole workspace, so that dependencies are built with the features that the tests use too; but
-    // not this program, which runs.
-    steps.run("build", || {
-        succeed(cargo().args(["build", "--workspace", "--exclude", "xtask", "--bins"])).map(none)
-    });
+    // Building the tests builds the binaries beside them, with the features that the tests use: one build
+    // of each dependency serves both.
+    steps.run("build", || succeed(cargo().args(["test", "--workspace", "--no-run"])).map(none));
     steps.run("database", || find_database(&mut server).map(none));
     steps.run("test", || run_tests(&workspace, server.as_ref(), test_arguments));
     drop(server);
