@@ -15,8 +15,10 @@ use robsond::config::{Configuration, Flags, Settings};
 use robsond::session::{Databases, Script, Session};
 use tempfile::TempDir;
 
-/// One in so many steps may be cut off; most have nothing to wait for, and are not.
-const CUT_ONE_IN: u64 = 12;
+/// One in so many starts may be cut off.
+const CUT_START: u64 = 3;
+/// Any step may be; most have nothing to wait for, and are not.
+const CUT_STEP: u64 = 1;
 /// How often a future is polled before it is dropped, at most.
 const POLLS_MAX: u64 = 8;
 
@@ -73,13 +75,13 @@ impl Market {
         let mut session = None;
         loop {
             let Some(opened) = &mut session else {
-                match polled(self.open(&databases), polls(chance.as_mut())).await {
+                match polled(self.open(&databases), polls(chance.as_mut(), CUT_START)).await {
                     Some(opened) => session = Some(opened?),
                     None => cuts += 1,
                 }
                 continue;
             };
-            match polled(opened.step(), polls(chance.as_mut())).await {
+            match polled(opened.step(), polls(chance.as_mut(), CUT_STEP)).await {
                 Some(has_more) => {
                     if !has_more? {
                         break;
@@ -95,14 +97,16 @@ impl Market {
     }
 }
 
-fn polls(chance: Option<&mut Chance>) -> u64 {
+/// After how many polls one in so many futures is dropped.
+fn polls(chance: Option<&mut Chance>, one_in: u64) -> u64 {
     let Some(chance) = chance else { return u64::MAX };
-    if chance.below(CUT_ONE_IN) == 0 { 1 + chance.below(POLLS_MAX) } else { u64::MAX }
+    if chance.below(one_in) == 0 { 1 + chance.below(POLLS_MAX) } else { u64::MAX }
 }
 
-/// What a future comes to, unless it is dropped first, when it was polled so many times.
+/// What a future comes to, unless it is dropped first, when it was polled so many times. It waits only for
+/// what it has to: the runtime's own turns would be cut off where nothing happens.
 async fn polled<T>(future: impl Future<Output = T>, polls_max: u64) -> Option<T> {
-    let mut future = pin!(future);
+    let mut future = pin!(tokio::task::unconstrained(future));
     let mut polls = 0;
     std::future::poll_fn(move |context| match future.as_mut().poll(context) {
         Poll::Ready(value) => Poll::Ready(Some(value)),
