@@ -2,7 +2,7 @@
 //!
 //! A backend brings a [`Harness`] and a test binary without libtest's own harness:
 //!
-//! ```ignore
+//! ```text
 //! fn main() -> std::process::ExitCode {
 //!     robson_conformance::run(MyHarness::new())
 //! }
