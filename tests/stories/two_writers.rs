@@ -35,7 +35,7 @@ fn listening<'a>(script: &'a Script, speed: &'a str) -> Vec<&'a str> {
 async fn prepared() -> Result<(Outcome, Place, Script)> {
     let calm = Place::new(Backend::Postgres).await?;
     calm.run_to_end(&Script::of_days(&calm, FROM, UNTIL)?.flags())?;
-    let place = Place::new(Backend::Postgres).await?.with("ROBSON_LEASE_MS", "1000");
+    let place = Place::new(Backend::Postgres).await?.with("ROBSON_LEASE_MS", "2000");
     let script = Script::of_days(&place, FROM, UNTIL)?;
     Ok((Outcome::of(&calm).await?, place, script))
 }
@@ -73,7 +73,6 @@ async fn a_daemon_that_was_paused_is_fenced_and_sends_nothing() -> Result<()> {
     first.signal(Signal::Stop)?;
     let paused_at = place.head().await;
     let mut second = place.robsond(&script.flags())?;
-    second.wait_to_say("waiting for its lease to end")?;
     place.reach(paused_at + 100, &mut second).await?.context("the second trades on")?;
     first.signal(Signal::Continue)?;
     let fenced = first.finish(30)?;
