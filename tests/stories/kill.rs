@@ -19,7 +19,7 @@ const SPIN_MAX: Duration = Duration::from_millis(3);
 
 /// On Postgres the next daemon waits for the lease of the killed one.
 async fn place(backend: Backend) -> Result<Place> {
-    Ok(Place::new(backend).await?.with("ROBSON_LEASE_MS", "800"))
+    Ok(Place::new(backend).await?.with("ROBSON_LEASE_MS", "1500"))
 }
 
 #[expect(clippy::print_stdout, reason = "tells how often it was killed, and when")]
