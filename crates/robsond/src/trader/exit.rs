@@ -135,10 +135,10 @@ impl<S: Store, X: Exchange> Trader<S, X> {
 
     /// Ends a working order: intent, cancel, outcome. What it filled before counts.
     async fn cancel(&mut self, order: &Order) -> Result<(), TraderError> {
-        let id = self.desk.derive(self.now, "cancel", &[&order.order_id.to_string()]);
-        let mut draft = self.desk.draft(id, self.now);
+        let intent_id = IntentId(self.desk.derive(self.now, "cancel", &[&order.order_id.to_string()]));
+        let mut draft = self.desk.draft(intent_id.0, self.now);
         let intent = IntentCreated {
-            intent_id: IntentId(id),
+            intent_id,
             account_id: order.account_id,
             decision_id: None,
             position_id: order.position_id,
@@ -174,7 +174,7 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         let id = self.desk.derive(self.now, "cancelled", &[&order.order_id.to_string()]);
         let mut draft = self.desk.draft(id, self.now);
         let completed = IntentCompleted {
-            intent_id: IntentId(self.desk.derive(self.now, "cancel", &[&order.order_id.to_string()])),
+            intent_id,
             account_id: order.account_id,
             position_id: order.position_id,
             outcome,

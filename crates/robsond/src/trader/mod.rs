@@ -169,7 +169,7 @@ impl<S: Store, X: Exchange> Trader<S, X> {
     async fn watch_open_positions(&mut self, tick: &Tick) -> Result<(), TraderError> {
         let open: Vec<Position> = self.of_symbol(&tick.symbol, PositionState::Active).cloned().collect();
         for position in open {
-            let Some((trail, state)) = self.trail(&position) else { continue };
+            let Some((trail, state)) = self.trail_in_force(&position) else { continue };
             let (next, action) = trail.decide(state, tick.price)?;
             match action {
                 TrailAction::Hold => {}
@@ -182,21 +182,24 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         Ok(())
     }
 
-    /// The trail of an open position: what is fixed from its decision and fills, the stop from the log.
-    fn trail(&self, position: &Position) -> Option<(Trail, TrailState)> {
-        let tick = self.markets.get(&position.symbol)?.instrument.tick_size;
-        let fill = position.entry_price?;
-        let trail = Trail {
+    /// What is fixed about a decided position's stop once it is filled at a price.
+    fn trail(&self, position: &Position, fill: Price) -> Option<Trail> {
+        Some(Trail {
             side: position.side,
             policy: position.trailing_policy,
             fill,
             technical_stop: position.technical_stop_price?,
             distance: position.technical_stop_distance?.get(),
-            tick,
+            tick: self.markets.get(&position.symbol)?.instrument.tick_size,
             min_step: self.rules.trail_min_step,
-        };
+        })
+    }
+
+    /// The trail of an open position and where it stands: the stop in force is the one in the log.
+    fn trail_in_force(&self, position: &Position) -> Option<(Trail, TrailState)> {
+        let fill = position.entry_price?;
         let best = position.favorable_extreme.unwrap_or(fill);
-        Some((trail, TrailState { stop: position.trailing_stop_price?, best }))
+        Some((self.trail(position, fill)?, TrailState { stop: position.trailing_stop_price?, best }))
     }
 
     async fn move_stop(

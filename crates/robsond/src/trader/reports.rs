@@ -183,15 +183,9 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         else {
             return Ok(());
         };
-        let trail = robson_engine::trailing_stop::Trail {
-            side: position.side,
-            policy: position.trailing_policy,
-            fill: fill.price,
-            technical_stop: stop,
-            distance: distance.get(),
-            tick: self.market(position)?.instrument.tick_size,
-            min_step: self.rules.trail_min_step,
-        };
+        // A held position without a stop must not pass: a missing market halts.
+        self.market(position)?;
+        let Some(trail) = self.trail(position, fill.price) else { return Ok(()) };
         let opened = PositionOpened {
             position_id: position.position_id,
             account_id: position.account_id,
