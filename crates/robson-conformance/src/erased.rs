@@ -7,8 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use robson_eventlog::{
-    AcquireError, Batch, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery, Head, Lease, Page,
-    Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion, Table, TenantId, WriterId,
+    AcquireError, Batch, Capture, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery, Head, Lease,
+    Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion, Table, TenantId,
+    WriterId,
 };
 
 use crate::harness::{Access, Cut, Database, Fault, Injected};
@@ -46,6 +47,11 @@ trait DynStore: Send + Sync + std::fmt::Debug + 'static {
         table: &'static Table,
         query: &'a RowQuery,
     ) -> Boxed<'a, Result<Vec<Row>, StoreError>>;
+    fn capture<'a>(
+        &'a self,
+        tenant: TenantId,
+        queries: &'a [(&'static Table, RowQuery)],
+    ) -> Boxed<'a, Result<Capture, StoreError>>;
     fn head(&self, tenant: TenantId) -> Boxed<'_, Result<Head, StoreError>>;
     fn checkpoint<'a>(
         &'a self,
@@ -113,6 +119,13 @@ impl<S: Store> DynStore for S {
         query: &'a RowQuery,
     ) -> Boxed<'a, Result<Vec<Row>, StoreError>> {
         Box::pin(Store::rows(self, tenant, table, query))
+    }
+    fn capture<'a>(
+        &'a self,
+        tenant: TenantId,
+        queries: &'a [(&'static Table, RowQuery)],
+    ) -> Boxed<'a, Result<Capture, StoreError>> {
+        Box::pin(Store::capture(self, tenant, queries))
     }
     fn head(&self, tenant: TenantId) -> Boxed<'_, Result<Head, StoreError>> {
         Box::pin(Store::head(self, tenant))
@@ -205,6 +218,13 @@ impl Store for SharedStore {
         query: &RowQuery,
     ) -> Result<Vec<Row>, StoreError> {
         self.inner.rows(tenant, table, query).await
+    }
+    async fn capture(
+        &self,
+        tenant: TenantId,
+        queries: &[(&'static Table, RowQuery)],
+    ) -> Result<Capture, StoreError> {
+        self.inner.capture(tenant, queries).await
     }
     async fn head(&self, tenant: TenantId) -> Result<Head, StoreError> {
         self.inner.head(tenant).await

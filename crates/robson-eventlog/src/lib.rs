@@ -9,6 +9,7 @@ pub mod command;
 pub mod digest;
 pub mod event;
 pub mod ledger;
+pub mod log_tables;
 pub mod names;
 pub mod payload;
 pub mod projection;
@@ -31,7 +32,7 @@ pub use projection::{FoldError, Projection, RowKey, Rows};
 pub use replay::{Replay, ReplayError};
 pub use snapshot::Snapshot;
 pub use store::{
-    AcquireError, Checkpoint, CommitError, DedupeHit, Direction, EventQuery, Page, RowQuery, Store,
+    AcquireError, Capture, Checkpoint, CommitError, DedupeHit, Direction, EventQuery, Page, RowQuery, Store,
     StoreError, StreamVersion,
 };
 pub use subscription::{Start, Subscription};

@@ -223,6 +223,15 @@ impl RowQuery {
     }
 }
 
+/// Rows of several tables and the head, all of one instant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Capture {
+    /// Where the log ended then.
+    pub head: Head,
+    /// What each of the questions found, in their order.
+    pub rows: Vec<Vec<Row>>,
+}
+
 /// A backend.
 ///
 /// # Contract
@@ -232,7 +241,7 @@ impl RowQuery {
 ///
 /// A tenant that nobody registered has nothing: `lookup`, `streams`, `rows`, `checkpoint` and `snapshot`
 /// find nothing of it, `commit`, `renew` and `release` are `Fenced`, and only what cannot be answered without
-/// its log is `UnknownTenant`: `acquire`, `head` and `read`. In the same way a question with a value that no
+/// its log is `UnknownTenant`: `acquire`, `head`, `capture` and `read`. In the same way a question with a value that no
 /// backend keeps (a text with NUL, a decimal that is not normalized) finds nothing, and is no error.
 pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Makes a tenant known; a known one stays as it is.
@@ -285,6 +294,14 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         table: &'static Table,
         query: &RowQuery,
     ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
+
+    /// Rows of several tables, by rising key, in one snapshot of the database together with the head: what
+    /// a fold of the log up to that head gives.
+    fn capture(
+        &self,
+        tenant: TenantId,
+        queries: &[(&'static Table, RowQuery)],
+    ) -> impl Future<Output = Result<Capture, StoreError>> + Send;
 
     /// Where the log ends.
     fn head(&self, tenant: TenantId) -> impl Future<Output = Result<Head, StoreError>> + Send;

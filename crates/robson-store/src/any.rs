@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use robson_eventlog::{
-    AcquireError, Batch, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery, Head, Lease, Page,
-    Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion, Table, TenantId,
+    AcquireError, Batch, Capture, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery, Head, Lease,
+    Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion, Table, TenantId,
     Timestamp, WriterId,
 };
 
@@ -243,6 +243,14 @@ impl Store for AnyStore {
         query: &RowQuery,
     ) -> Result<Vec<Row>, StoreError> {
         with_backend!(self, store => store.rows(tenant, table, query).await)
+    }
+
+    async fn capture(
+        &self,
+        tenant: TenantId,
+        queries: &[(&'static Table, RowQuery)],
+    ) -> Result<Capture, StoreError> {
+        with_backend!(self, store => store.capture(tenant, queries).await)
     }
 
     async fn head(&self, tenant: TenantId) -> Result<Head, StoreError> {

@@ -1,14 +1,17 @@
 //! Projections: rows change with their events or not at all, and are what a replay makes of the log.
 
+use std::collections::BTreeMap;
+
 use robson_eventlog::digest::{Scope, of_rows, of_table};
+use robson_eventlog::log_tables::{EVENT_IDEMPOTENCY, PROJECTION_CHECKPOINTS, STREAM_STATE};
 use robson_eventlog::{
-    Append, Batch, Checkpoint, CheckpointMove, CommitError, Expected, Outcome, Projection, RecordedEvent,
-    Row, RowQuery, Rows, Store, Table,
+    Append, Batch, ChainHash, Checkpoint, CheckpointMove, CommitError, DedupeHit, EventQuery, Expected,
+    Outcome, Projection, RecordedEvent, Row, RowQuery, Rows, Store, StoreError, Table, Value,
 };
 use serde_json::json;
 
 use crate::erased::SharedStore;
-use crate::fixtures::{RawWriter, append, appended, event, id, refused, stream, typed, whole_log};
+use crate::fixtures::{RawWriter, append, appended, event, id, keyed, refused, stream, typed, whole_log};
 use crate::harness::Cut;
 use crate::tally::{RUNNING, TALLIES, Tally};
 use crate::{Env, case};
@@ -248,6 +251,80 @@ case!(
         check_replay(&env.store()).await?;
         let rows = env.store().rows(Env::TENANT, &TALLIES, &RowQuery::all()).await?;
         assert_eq!(rows[0].to_json(&TALLIES)["total"], "7");
+        Ok(())
+    }
+);
+
+case!(
+    /// Tables that are captured together are of one instant: what they hold is what the log gives up to the head
+    /// that comes with them, however much is written meanwhile.
+    async fn capture_is_one_snapshot_of_tables_and_head(env: &Env) -> CaseResult {
+        let ledger = env.tallying_ledger().await?;
+        let reader = env.reader().await?;
+        let writing = tokio::spawn(async move {
+            for n in 0..60 {
+                append(&ledger, vec![event(&format!("s:{}", n % 5), n), event("s:5", -n)]).await?;
+            }
+            anyhow::Ok(())
+        });
+        let all = RowQuery::all();
+        let queries = [(&TALLIES, all.clone()), (&RUNNING, all.clone()), (&STREAM_STATE, all)];
+        loop {
+            let is_over = writing.is_finished();
+            let capture = reader.capture(Env::TENANT, &queries).await?;
+            let up_to = EventQuery { up_to: capture.head.log_seq, ..EventQuery::all(Env::TENANT) };
+            let log = reader.read(&up_to).await?.events;
+            let [tallies, running] = replayed(&log)?.try_into().expect("two tables");
+            let streams: BTreeMap<&str, i64> =
+                log.iter().map(|event| (event.stream.as_str(), event.seq)).collect();
+            let text = |text: &str| Value::Text(text.to_owned());
+            let streams: Vec<Row> =
+                streams.iter().map(|(name, seq)| Row(vec![text(name), Value::Integer(*seq)])).collect();
+            assert_eq!(capture.rows, [tallies, running, streams]);
+            assert_eq!(log.last().map_or(ChainHash::GENESIS, |last| last.hash), capture.head.chain_hash);
+            if is_over {
+                break;
+            }
+        }
+        writing.await??;
+        reader.close().await;
+        let stranger = env.store().capture(Env::STRANGER, &[]).await;
+        assert!(matches!(stranger, Err(StoreError::UnknownTenant(Env::STRANGER))), "{stranger:?}");
+        Ok(())
+    }
+);
+
+case!(
+    /// Dedupe keys, stream versions and checkpoints are tables as any other: by key, by page, by filter.
+    async fn the_logs_own_tables_are_read_as_any_other(env: &Env) -> CaseResult {
+        let ledger = env.ledger().await?;
+        let keys = ["k/3", "k/1", "K/2"];
+        for (n, key) in (1..).zip(keys) {
+            append(&ledger, vec![keyed(&format!("s:{key}"), n, key), event("s:all", n)]).await?;
+        }
+        let moved = CheckpointMove { name: "reader".to_owned(), from: 0, to: 6, generation: 2 };
+        appended(ledger.append(Append { checkpoints: vec![moved], ..Append::default() }).await?)?;
+        let store = env.store();
+        let first_column = |rows: Vec<Row>| rows.into_iter().map(|row| row.0[0].clone()).collect::<Vec<_>>();
+        let text = |text: &str| Value::Text(text.to_owned());
+        let taken = store.rows(Env::TENANT, &EVENT_IDEMPOTENCY, &RowQuery::all()).await?;
+        let log = whole_log(&store).await?;
+        for row in &taken {
+            let hit = DedupeHit::from_row(row.clone()).expect("a taken key");
+            let (id, log_seq) = hit.event.expect("an event's key");
+            assert!(log.iter().any(|event| (event.event_id, event.log_seq) == (id, log_seq)
+                && event.idempotency_key == hit.fingerprint));
+        }
+        assert_eq!(first_column(taken), ["K/2", "k/1", "k/3"].map(text));
+        let page = RowQuery { after: Some(vec![text("s:K/2")]), limit: Some(2), ..RowQuery::all() };
+        let page = store.rows(Env::TENANT, &STREAM_STATE, &page).await?;
+        assert_eq!(first_column(page), [text("s:all"), text("s:k/1")]);
+        let three = RowQuery::filter("last_seq", Value::Integer(3));
+        assert_eq!(first_column(store.rows(Env::TENANT, &STREAM_STATE, &three).await?), [text("s:all")]);
+        let named = RowQuery::keys(vec![vec![text("reader")], vec![text("nobody")]]);
+        let named = store.rows(Env::TENANT, &PROJECTION_CHECKPOINTS, &named).await?;
+        assert_eq!(named, [Row(vec![text("reader"), Value::Integer(6), Value::Integer(2)])]);
+        assert_eq!(store.rows(Env::NEIGHBOUR, &STREAM_STATE, &RowQuery::all()).await?, []);
         Ok(())
     }
 );

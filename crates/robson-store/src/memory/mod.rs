@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use robson_eventlog::{
-    AcquireError, Batch, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery, Head, Lease, Page,
-    Receipt, RecordedEvent, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion, Table,
-    TenantId, Value, WriterId,
+    AcquireError, Batch, Capture, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery, Head, Lease,
+    Page, Receipt, RecordedEvent, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion,
+    Table, TenantId, Value, WriterId,
 };
 
 use crate::open::Access;
@@ -218,6 +218,20 @@ impl Store for MemoryStore {
             Some(query) => log.rows(table, &query),
             None => Ok(Vec::new()),
         })
+    }
+
+    async fn capture(
+        &self,
+        tenant: TenantId,
+        queries: &[(&'static Table, RowQuery)],
+    ) -> Result<Capture, StoreError> {
+        self.with_log(tenant, |log| {
+            let rows = |(table, query): &(&'static Table, RowQuery)| match question::about_rows(query) {
+                Some(query) => log.rows(table, &query),
+                None => Ok(Vec::new()),
+            };
+            Ok(Capture { head: log.head, rows: queries.iter().map(rows).collect::<Result<_, StoreError>>()? })
+        })?
     }
 
     async fn head(&self, tenant: TenantId) -> Result<Head, StoreError> {

@@ -1,11 +1,14 @@
 //! Reads: events, rows and snapshots, filtered in plain code.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
+use robson_eventlog::log_tables::{EVENT_IDEMPOTENCY, PROJECTION_CHECKPOINTS, STREAM_STATE};
 use robson_eventlog::snapshot::SNAPSHOTS;
 use robson_eventlog::{
-    Direction, EventQuery, Page, RecordedEvent, Row, RowQuery, Snapshot, StoreError, Table, Value,
+    DedupeEntry, DedupeHit, Direction, EventQuery, Page, RecordedEvent, Row, RowQuery, Snapshot, StoreError,
+    StreamMove, Table, Value,
 };
 
 use super::Log;
@@ -37,15 +40,46 @@ impl Log {
             .iter()
             .map(|(name, value)| Ok((column(name)?, value)))
             .collect::<Result<_, StoreError>>()?;
-        let Some(rows) = self.tables.get(table.name) else { return Ok(Vec::new()) };
-        let keys: BTreeSet<&Vec<Value>> = query.keys.iter().collect();
-        let after = query.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        let wanted = rows.range::<Vec<Value>, _>((after, Bound::Unbounded)).filter(|(key, row)| {
-            (keys.is_empty() || keys.contains(key))
+        let keys: BTreeSet<&[Value]> = query.keys.iter().map(Vec::as_slice).collect();
+        let wanted = self.table_after(table, query.after.as_deref()).filter(|row| {
+            (keys.is_empty() || row.0.get(..table.key_columns).is_some_and(|key| keys.contains(key)))
                 && filters.iter().all(|(index, value)| row.0.get(*index) == Some(*value))
         });
-        let limit = query.limit.unwrap_or(usize::MAX);
-        Ok(wanted.take(limit).map(|(_, row)| row.clone()).collect())
+        Ok(wanted.take(query.limit.unwrap_or(usize::MAX)).map(Cow::into_owned).collect())
+    }
+
+    /// The rows of a table behind a key; those of the log's own tables are made as they are asked for.
+    fn table_after<'a>(
+        &'a self,
+        table: &'static Table,
+        after: Option<&'a [Value]>,
+    ) -> Box<dyn Iterator<Item = Cow<'a, Row>> + 'a> {
+        let is_behind = move |text: &str| match after {
+            Some([Value::Text(after)]) => text > after.as_str(),
+            _ => true,
+        };
+        if *table == EVENT_IDEMPOTENCY {
+            let taken = self.taken.values().skip_while(move |hit| !is_behind(hit.key.as_str()));
+            let entry = |hit: &DedupeHit| {
+                let DedupeHit { key, fingerprint, event } = hit.clone();
+                Cow::Owned(DedupeEntry { key, fingerprint, event }.to_row())
+            };
+            Box::new(taken.map(entry))
+        } else if *table == STREAM_STATE {
+            let streams = self.streams.iter().skip_while(move |(stream, _)| !is_behind(stream.as_str()));
+            Box::new(streams.map(|(stream, last_seq)| {
+                let (stream, last_seq) = (stream.clone(), *last_seq);
+                Cow::Owned(StreamMove { stream, expected_seq: 0, last_seq }.to_row())
+            }))
+        } else if *table == PROJECTION_CHECKPOINTS {
+            let checkpoints = self.checkpoints.iter().skip_while(move |(name, _)| !is_behind(name));
+            Box::new(checkpoints.map(|(name, checkpoint)| Cow::Owned(checkpoint.to_row(name))))
+        } else {
+            let after = after.map_or(Bound::Unbounded, |key| Bound::Excluded(key.to_vec()));
+            let rows = self.tables.get(table.name).into_iter();
+            let rows = rows.flat_map(move |rows| rows.range((after.clone(), Bound::Unbounded)));
+            Box::new(rows.map(|(_, row)| Cow::Borrowed(row)))
+        }
     }
 
     pub(super) fn snapshot(

@@ -12,6 +12,7 @@ impl SqlDatabase for Postgres {
     const DIALECT: Dialect = Dialect::Postgres;
     /// The server's default isolation and access mode are somebody else's choice.
     const BEGIN: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+    const BEGIN_READ: &'static str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
     async fn execute(connection: &mut PgConnection, statement: Statement) -> Result<u64, sqlx::Error> {
         Ok(value::query(statement).execute(connection).await?.rows_affected())

@@ -10,9 +10,9 @@ mod value;
 use std::time::Duration;
 
 use robson_eventlog::{
-    AcquireError, Batch, Checkpoint, Column, ColumnKind, CommitError, DedupeHit, DedupeKey, EventQuery, Head,
-    Lease, Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion, Table,
-    TenantId, Timestamp, Value, WriterId,
+    AcquireError, Batch, Capture, Checkpoint, Column, ColumnKind, CommitError, DedupeHit, DedupeKey,
+    EventQuery, Head, Lease, Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey,
+    StreamVersion, Table, TenantId, Timestamp, Value, WriterId,
 };
 use sqlx::postgres::{PgConnectOptions, PgPool, Postgres};
 use sqlx::{AssertSqlSafe, Connection as _};
@@ -251,6 +251,14 @@ impl Store for PostgresStore {
         read::rows(&self.readers, tenant, table, query).await
     }
 
+    async fn capture(
+        &self,
+        tenant: TenantId,
+        queries: &[(&'static Table, RowQuery)],
+    ) -> Result<Capture, StoreError> {
+        read::capture(&self.readers, tenant, queries).await
+    }
+
     async fn head(&self, tenant: TenantId) -> Result<Head, StoreError> {
         read::head(&self.readers, tenant).await
     }
@@ -281,8 +289,8 @@ mod tests {
     use sqlx::Row as _;
 
     use super::*;
-    use crate::sql::tables::{EVENT_IDEMPOTENCY, STREAM_STATE};
     use crate::testing::TestDatabase;
+    use robson_eventlog::log_tables::{EVENT_IDEMPOTENCY, STREAM_STATE};
 
     /// How the server runs a statement when it has a choice.
     async fn plan(store: &PostgresStore, statement: Statement) -> String {

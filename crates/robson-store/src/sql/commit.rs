@@ -3,16 +3,18 @@
 //! Every compare-and-set counts the rows that it changed. A count that does not fit means that somebody
 //! else wrote since the batch was computed.
 
+use robson_eventlog::log_tables::{EVENT_IDEMPOTENCY, STREAM_STATE};
 use robson_eventlog::snapshot::SNAPSHOTS;
 use robson_eventlog::{
-    Batch, CheckpointMove, CommitError, Receipt, Row, RowQuery, Snapshot, StreamMove, Table, TenantId, Value,
+    Batch, CheckpointMove, CommitError, DedupeEntry, Receipt, Row, RowQuery, Snapshot, StreamMove, Table,
+    TenantId, Value,
 };
 use sqlx::{Connection as _, SqlStr};
 
 use super::database::{SqlDatabase, commit_error};
 use super::session::Session;
 use super::statement::{self, OnConflict, Statement};
-use super::tables::{EVENT_IDEMPOTENCY, EVENT_LOG, HEAD, STREAM_STATE};
+use super::tables::{EVENT_LOG, HEAD};
 use super::{database, events};
 
 /// Makes a batch durable in one transaction, or leaves nothing of it.
@@ -44,7 +46,7 @@ async fn write<DB: SqlDatabase>(tx: &mut DB::Connection, batch: &Batch) -> Resul
         return Err(CommitError::Broken(flaw));
     }
     let tenant = batch.tenant;
-    let dedupe: Vec<Row> = batch.dedupe.iter().map(events::dedupe_row).collect();
+    let dedupe: Vec<Row> = batch.dedupe.iter().map(DedupeEntry::to_row).collect();
     insert_new::<DB>(tx, tenant, &EVENT_IDEMPOTENCY, &dedupe).await?;
     move_streams::<DB>(tx, batch).await?;
     let log: Vec<Row> = batch.events.iter().map(events::event_row).collect();
@@ -85,7 +87,7 @@ async fn move_streams<DB: SqlDatabase>(tx: &mut DB::Connection, batch: &Batch) -
     let (old, new): (Vec<_>, Vec<_>) = batch.streams.iter().partition(|moved| moved.expected_seq > 0);
     let (absent, new): (Vec<_>, Vec<_>) = new.into_iter().partition(|moved| moved.last_seq == 0);
     require_absent::<DB>(tx, batch.tenant, &absent).await?;
-    let new: Vec<Row> = new.into_iter().map(events::new_stream_row).collect();
+    let new: Vec<Row> = new.into_iter().map(StreamMove::to_row).collect();
     insert_new::<DB>(tx, batch.tenant, &STREAM_STATE, &new).await?;
     if old.is_empty() {
         return Ok(());

@@ -15,6 +15,8 @@ pub(crate) trait SqlDatabase: sqlx::Database<Connection: Debug> {
     const DIALECT: Dialect;
     /// What begins a transaction that writes.
     const BEGIN: &'static str;
+    /// What begins a transaction that reads one snapshot.
+    const BEGIN_READ: &'static str;
 
     /// Runs a statement and answers how many rows it changed.
     fn execute(

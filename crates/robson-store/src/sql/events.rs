@@ -1,8 +1,8 @@
-//! Events, dedupe keys, streams and heads as rows, and back.
+//! Events and heads as rows, and back.
 
 use robson_eventlog::{
-    Actor, ChainHash, Checkpoint, DedupeEntry, DedupeHit, EventId, Fingerprint, Head, Page, RecordedEvent,
-    Row, StoreError, StreamMove, StreamVersion, TenantId, Timestamp, Trace, Value,
+    Actor, ChainHash, Fingerprint, Head, Page, RecordedEvent, Row, StoreError, TenantId, Timestamp, Trace,
+    Value,
 };
 
 fn text(text: &str) -> Value {
@@ -78,42 +78,6 @@ fn event_of(tenant: TenantId, log_seq: i64, mut read: Reader) -> Result<Recorded
         prev_hash: read.hash()?,
         hash: read.hash()?,
     })
-}
-
-pub(crate) fn dedupe_row(entry: &DedupeEntry) -> Row {
-    Row(vec![
-        text(entry.key.as_str()),
-        text(entry.fingerprint.as_str()),
-        optional(entry.event, |(id, _)| Value::Text(id.to_string())),
-        optional(entry.event, |(_, log_seq)| Value::Integer(log_seq)),
-    ])
-}
-
-pub(crate) fn dedupe_hit(row: Row) -> Result<DedupeHit, StoreError> {
-    let mut read = Reader::new("event_idempotency", row);
-    let key = read.parsed()?;
-    let fingerprint = Fingerprint::from_stored(read.text()?);
-    let event_id: Option<EventId> = read.parsed_optional()?;
-    let event = match (event_id, read.next()) {
-        (Some(id), Value::Integer(log_seq)) => Some((id, log_seq)),
-        _ => None,
-    };
-    Ok(DedupeHit { key, fingerprint, event })
-}
-
-pub(crate) fn new_stream_row(moved: &StreamMove) -> Row {
-    Row(vec![text(moved.stream.as_str()), Value::Integer(moved.last_seq)])
-}
-
-pub(crate) fn stream_version(row: Row) -> Result<StreamVersion, StoreError> {
-    let mut read = Reader::new("stream_state", row);
-    Ok(StreamVersion { stream: read.parsed()?, last_seq: read.integer()? })
-}
-
-pub(crate) fn checkpoint(row: Row) -> Result<Checkpoint, StoreError> {
-    let mut read = Reader::new("projection_checkpoints", row);
-    read.text()?;
-    Ok(Checkpoint { log_seq: read.integer()?, generation: read.integer()? })
 }
 
 /// The epoch, and where the log ends.

@@ -1,18 +1,24 @@
 //! Reads: each in one snapshot of the database, on any connection that reads.
 
+use robson_eventlog::log_tables::{EVENT_IDEMPOTENCY, PROJECTION_CHECKPOINTS, STREAM_STATE};
 use robson_eventlog::snapshot::SNAPSHOTS;
 use robson_eventlog::{
-    Checkpoint, Column, DedupeHit, DedupeKey, EventQuery, Head, Page, Row, RowQuery, Snapshot, StoreError,
-    StreamKey, StreamVersion, Table, TenantId, Value,
+    Capture, Checkpoint, Column, DedupeHit, DedupeKey, EventQuery, Head, Page, Row, RowQuery, Snapshot,
+    StoreError, StreamKey, StreamVersion, Table, TenantId, Value,
 };
-use sqlx::Pool;
 use sqlx::pool::PoolConnection;
+use sqlx::{Pool, SqlStr};
 
 use super::database::{self, SqlDatabase, is_connection_lost, store_error};
 use super::events;
 use super::statement::{self, Statement};
-use super::tables::{EVENT_IDEMPOTENCY, EVENT_LOG, HEAD, PAGE, PROJECTION_CHECKPOINTS, STREAM_STATE};
+use super::tables::{EVENT_LOG, HEAD, PAGE};
 use crate::question;
+
+/// What the types of a table's columns forbid.
+fn misfit(table: &Table) -> StoreError {
+    StoreError::Broken(format!("a row of {} does not hold what it should", table.name))
+}
 
 /// Runs a statement and reads its rows; where a connection was lost while it lay idle, sends it again.
 pub(crate) async fn fetch<DB: SqlDatabase>(
@@ -77,7 +83,7 @@ pub(crate) async fn lookup<DB: SqlDatabase>(
 ) -> Result<Vec<DedupeHit>, StoreError> {
     let keys = keys.iter().map(ToString::to_string);
     let rows = rows_of(readers, tenant, &EVENT_IDEMPOTENCY, keys).await?;
-    rows.into_iter().map(events::dedupe_hit).collect()
+    rows.into_iter().map(|row| DedupeHit::from_row(row).ok_or_else(|| misfit(&EVENT_IDEMPOTENCY))).collect()
 }
 
 pub(crate) async fn streams<DB: SqlDatabase>(
@@ -87,7 +93,7 @@ pub(crate) async fn streams<DB: SqlDatabase>(
 ) -> Result<Vec<StreamVersion>, StoreError> {
     let keys = keys.iter().map(ToString::to_string);
     let rows = rows_of(readers, tenant, &STREAM_STATE, keys).await?;
-    rows.into_iter().map(events::stream_version).collect()
+    rows.into_iter().map(|row| StreamVersion::from_row(row).ok_or_else(|| misfit(&STREAM_STATE))).collect()
 }
 
 pub(crate) async fn checkpoint<DB: SqlDatabase>(
@@ -97,7 +103,8 @@ pub(crate) async fn checkpoint<DB: SqlDatabase>(
 ) -> Result<Option<Checkpoint>, StoreError> {
     let names = std::iter::once(name.to_owned());
     let rows = rows_of(readers, tenant, &PROJECTION_CHECKPOINTS, names).await?;
-    rows.into_iter().next().map(events::checkpoint).transpose()
+    let checkpoint = |row| Checkpoint::from_row(row).ok_or_else(|| misfit(&PROJECTION_CHECKPOINTS));
+    Ok(rows.into_iter().next().map(checkpoint).transpose()?.map(|(_, checkpoint)| checkpoint))
 }
 
 pub(crate) async fn page<DB: SqlDatabase>(
@@ -116,6 +123,49 @@ pub(crate) async fn head<DB: SqlDatabase>(readers: &Pool<DB>, tenant: TenantId) 
     Ok(events::epoch_and_head(row.ok_or(StoreError::UnknownTenant(tenant))?)?.1)
 }
 
+/// Rows of several tables and the head, in one read-only transaction.
+pub(crate) async fn capture<DB: SqlDatabase>(
+    readers: &Pool<DB>,
+    tenant: TenantId,
+    queries: &[(&'static Table, RowQuery)],
+) -> Result<Capture, StoreError> {
+    let mut attempts_left = readers.options().get_max_connections();
+    loop {
+        match capture_once(readers, tenant, queries).await {
+            Err(error) if attempts_left > 0 && is_connection_lost::<DB>(&error) => attempts_left -= 1,
+            answer => {
+                let (head, rows) = answer.map_err(|error| store_error::<DB>(&error))?;
+                let head = events::epoch_and_head(head.ok_or(StoreError::UnknownTenant(tenant))?)?.1;
+                return Ok(Capture { head, rows });
+            }
+        }
+    }
+}
+
+async fn capture_once<DB: SqlDatabase>(
+    readers: &Pool<DB>,
+    tenant: TenantId,
+    queries: &[(&'static Table, RowQuery)],
+) -> Result<(Option<Row>, Vec<Vec<Row>>), sqlx::Error> {
+    let mut tx = readers.begin_with(SqlStr::from_static(DB::BEGIN_READ)).await?;
+    let statement = Statement::fixed(include_str!("head.sql"), [Value::Uuid(tenant.0)]);
+    let head = database::rows::<DB>(&DB::fetch(&mut tx, statement).await?, &HEAD)?.into_iter().next();
+    let mut captured = Vec::with_capacity(queries.len());
+    for (table, query) in queries {
+        let mut rows = Vec::new();
+        if let Some(query) = question::about_rows(query) {
+            for statement in statement::select(DB::DIALECT, tenant, table, &query) {
+                let found = DB::fetch(&mut tx, statement).await?;
+                rows.append(&mut database::rows::<DB>(&found, table.columns)?);
+            }
+            rows.truncate(query.limit.unwrap_or(usize::MAX));
+        }
+        captured.push(rows);
+    }
+    tx.rollback().await?;
+    Ok((head, captured))
+}
+
 pub(crate) async fn snapshot<DB: SqlDatabase>(
     readers: &Pool<DB>,
     tenant: TenantId,
@@ -131,8 +181,7 @@ pub(crate) async fn snapshot<DB: SqlDatabase>(
     let statement = Statement::fixed(include_str!("snapshot.sql"), values);
     let rows = fetch(readers, statement, SNAPSHOTS.columns).await?;
     let Some(row) = rows.into_iter().next() else { return Ok(None) };
-    let snapshot = Snapshot::from_row(row);
-    snapshot.map(Some).ok_or_else(|| StoreError::Broken("a snapshot cannot be read".to_owned()))
+    Snapshot::from_row(row).map(Some).ok_or_else(|| misfit(&SNAPSHOTS))
 }
 
 /// Takes every connection that reads, for tests.

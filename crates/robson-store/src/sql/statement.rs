@@ -448,7 +448,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::sql::tables::STREAM_STATE;
+    use robson_eventlog::log_tables::STREAM_STATE;
 
     static SAMPLE: Table = Table {
         name: "sample",

@@ -1,5 +1,5 @@
-//! The log's own tables, for the statement writer, and what the fixed statements answer. The projections'
-//! tables come with their projections.
+//! The table of the log, for the statement writer, and what the fixed statements answer. Other tables come
+//! with what they keep.
 
 use robson_eventlog::{Column, ColumnKind, Table};
 
@@ -25,36 +25,6 @@ pub(crate) static EVENT_LOG: Table = Table {
         Column::optional("actor_id", ColumnKind::Text),
         Column::required("prev_hash", ColumnKind::Bytes),
         Column::required("hash", ColumnKind::Bytes),
-    ],
-};
-
-pub(crate) static EVENT_IDEMPOTENCY: Table = Table {
-    name: "event_idempotency",
-    key_columns: 1,
-    columns: &[
-        Column::required("dedupe_key", ColumnKind::Text),
-        Column::required("idempotency_key", ColumnKind::Text),
-        Column::optional("event_id", ColumnKind::Text),
-        Column::optional("log_seq", ColumnKind::Integer),
-    ],
-};
-
-pub(crate) static STREAM_STATE: Table = Table {
-    name: "stream_state",
-    key_columns: 1,
-    columns: &[
-        Column::required("stream_key", ColumnKind::Text),
-        Column::required("last_seq", ColumnKind::Integer),
-    ],
-};
-
-pub(crate) static PROJECTION_CHECKPOINTS: Table = Table {
-    name: "projection_checkpoints",
-    key_columns: 1,
-    columns: &[
-        Column::required("projection_name", ColumnKind::Text),
-        Column::required("log_seq", ColumnKind::Integer),
-        Column::required("generation", ColumnKind::Integer),
     ],
 };
 

@@ -11,6 +11,7 @@ use crate::sql::statement::{Dialect, Statement};
 impl SqlDatabase for Sqlite {
     const DIALECT: Dialect = Dialect::Sqlite;
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
+    const BEGIN_READ: &'static str = "BEGIN DEFERRED";
 
     async fn execute(connection: &mut SqliteConnection, statement: Statement) -> Result<u64, sqlx::Error> {
         Ok(value::query(statement).execute(connection).await?.rows_affected())

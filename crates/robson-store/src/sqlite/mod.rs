@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use robson_eventlog::{
-    AcquireError, Batch, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery, Head, Lease, Page,
-    Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion, Table, TenantId, WriterId,
+    AcquireError, Batch, Capture, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery, Head, Lease,
+    Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion, Table, TenantId,
+    WriterId,
 };
 use sqlx::Connection as _;
 use sqlx::sqlite::{Sqlite, SqliteConnection, SqlitePool};
@@ -208,6 +209,14 @@ impl Store for SqliteStore {
         read::rows(&self.readers, tenant, table, query).await
     }
 
+    async fn capture(
+        &self,
+        tenant: TenantId,
+        queries: &[(&'static Table, RowQuery)],
+    ) -> Result<Capture, StoreError> {
+        read::capture(&self.readers, tenant, queries).await
+    }
+
     async fn head(&self, tenant: TenantId) -> Result<Head, StoreError> {
         read::head(&self.readers, tenant).await
     }
@@ -235,12 +244,12 @@ impl Store for SqliteStore {
 
 #[cfg(test)]
 mod tests {
+    use robson_eventlog::log_tables::{EVENT_IDEMPOTENCY, STREAM_STATE};
     use robson_eventlog::{Direction, Value};
     use sqlx::Row as _;
 
     use super::*;
     use crate::sql::statement::Statement;
-    use crate::sql::tables::{EVENT_IDEMPOTENCY, STREAM_STATE};
 
     async fn plan(store: &SqliteStore, statement: Statement) -> String {
         let explain = Statement { sql: format!("EXPLAIN QUERY PLAN {}", statement.sql).into(), ..statement };
