@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use robson_domain::RiskState;
-use robson_eventlog::{Row, RowQuery};
+use robson_domain::{RiskScope, RiskState};
+use robson_eventlog::{Row, RowQuery, Value};
 use robson_projector::{balances_current, positions_current, risk_state_current, time_of};
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -44,7 +44,8 @@ pub async fn run(db: &Database, args: &Status, printer: &mut Printer) -> Result<
 async fn look(db: &Database, is_one_of_many: bool, printer: &mut Printer) -> Result<(), Failure> {
     let head = db.head().await?;
     let live = positions::live(db).await?;
-    let risk = db.rows(&risk_state_current::TABLE, &RowQuery::all()).await?;
+    let of_accounts = RowQuery::filter("scope", Value::Text(RiskScope::Account.to_string()));
+    let risk = db.rows(&risk_state_current::TABLE, &of_accounts).await?;
     let balances = db.rows(&balances_current::TABLE, &RowQuery::all()).await?;
     let states =
         risk.iter().map(risk_state_current::entity).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;

@@ -67,7 +67,7 @@ tables! {
     positions_current: Position,
     /// The latest sample of each balance.
     balances_current: Balance,
-    /// The month's budget of each account.
+    /// The month's budget of each account, and what each strategy has taken from it.
     risk_state_current: RiskState,
     /// Strategies and what they came to.
     strategy_state_current: StrategyState,

@@ -1,4 +1,4 @@
-//! `risk_state_current`: one row per account, and per strategy with limits of its own.
+//! `risk_state_current`: one row per account, and one per strategy in it, for limits of its own.
 
 use robson_domain::{AccountId, Amount, Fraction, Meta, Money, Month, RiskKey, RiskScope, RiskState, Timestamp};
 

@@ -24,9 +24,7 @@ impl FillKey {
     /// The dedupe key: numeric trade ids are padded, so that keys sort as the trades did.
     pub fn natural_key(&self) -> String {
         let Self { venue, account_id, symbol, exchange_trade_id: id } = self;
-        let numeric = !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
-        let padded = if numeric { format!("{id:0>20}") } else { id.clone() };
-        format!("fill/{venue}/{account_id}/{symbol}/{padded}")
+        format!("fill/{venue}/{account_id}/{symbol}/{}", sortable(id))
     }
 
     /// Our id of the fill: the same fill always gets the same id.
@@ -39,6 +37,12 @@ impl From<FillKey> for EntityKey {
     fn from(key: FillKey) -> Self {
         Self::Fill(key)
     }
+}
+
+/// A venue's id as keys hold it: numbers are padded, so that they sort as they were given out.
+pub(crate) fn sortable(id: &str) -> String {
+    let is_number = !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
+    if is_number { format!("{id:0>20}") } else { id.to_owned() }
 }
 
 /// A fill, as `fills` mirrors it.

@@ -12,13 +12,15 @@ mod strategy_state;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::events::{EventContext, Violation};
+use crate::events::{EventContext, Violation, check};
 use crate::lifecycle::Happening;
 use crate::{
-    AccountId, OrderId, OrderRole, OrderStatus, PositionId, PositionState, Quantity, StrategyId, Timestamp,
+    AccountId, Money, OrderId, OrderRole, OrderStatus, Overflow, PositionId, PositionState, Quantity,
+    StrategyId, Timestamp,
 };
 
 pub use balance::{Balance, BalanceKey};
+pub(crate) use fill::sortable;
 pub use fill::{Fill, FillKey};
 pub use order::Order;
 pub(crate) use order::OrderFill;
@@ -215,12 +217,74 @@ impl Entities {
         self.position(id).ok_or_else(|| Violation::missing("position", id))
     }
 
+    pub(crate) fn existing_strategy(&self, id: StrategyId) -> Result<&StrategyState, Violation> {
+        self.strategy(id).ok_or_else(|| Violation::missing("strategy", id))
+    }
+
     pub(crate) fn account_risk(&self, account_id: AccountId) -> Result<&RiskState, Violation> {
         let key = RiskKey { account_id, scope: RiskScope::Account };
         self.risk(key).ok_or_else(|| Violation::missing("open month of account", account_id))
     }
 
-    /// The keys behind a position: itself, its account's risk, its strategy, its entry order.
+    /// The keys behind a strategy: itself, its risk and its account's.
+    pub(crate) fn strategy_keys(&self, id: StrategyId) -> Vec<EntityKey> {
+        let key = EntityKey::StrategyState(id);
+        if !self.is_loaded(&key) {
+            return vec![key];
+        }
+        let account_id = self.strategy(id).map(|strategy| strategy.account_id);
+        let risks = account_id.map(|account| [RiskKey::account(account), RiskKey::strategy(account, id)]);
+        [key].into_iter().chain(risks.into_iter().flatten().map(Into::into)).collect()
+    }
+
+    /// Puts a strategy in its place and lets its limits hold.
+    ///
+    /// Its risk state begins with the strategy and not with its first limit, so that a limit that is set
+    /// later finds true sums.
+    pub(crate) fn put_strategy(
+        &mut self,
+        strategy: StrategyState,
+        ctx: &EventContext,
+    ) -> Result<(), Violation> {
+        let RiskConfig { max_exposure, daily_loss_limit } = strategy.risk_config;
+        for limit in [max_exposure, daily_loss_limit].into_iter().flatten() {
+            check(limit >= Money::ZERO, || format!("{limit} cannot be a limit: it is below zero"))?;
+        }
+        let key = RiskKey::strategy(strategy.account_id, strategy.strategy_id);
+        if self.risk(key).is_none() {
+            let account = self.risk(RiskKey::account(strategy.account_id));
+            let (period, base) = account.map_or((ctx.occurred_at.month(), Money::ZERO), |account| {
+                (account.period, account.capital_base)
+            });
+            self.put(RiskState::opened(key, period, base, ctx));
+        }
+        if let Some(risk) = self.risk_mut(key) {
+            risk.max_exposure = max_exposure;
+            risk.daily_loss_limit = daily_loss_limit;
+        }
+        self.put(strategy);
+        Ok(())
+    }
+
+    /// Changes the risk states that something counts in: its account's and, where it has one, its
+    /// strategy's, which is taken into the account's month first.
+    pub(crate) fn move_risk(
+        &mut self,
+        account_id: AccountId,
+        strategy_id: Option<StrategyId>,
+        at: Timestamp,
+        change: impl Fn(&mut RiskState) -> Result<(), Overflow>,
+    ) -> Result<(), Overflow> {
+        let Some(account) = self.risk_mut(RiskKey::account(account_id)) else { return Ok(()) };
+        change(account)?;
+        let (period, base) = (account.period, account.capital_base);
+        match strategy_id.and_then(|id| self.risk_mut(RiskKey::strategy(account_id, id))) {
+            Some(strategy) => strategy.follow(period, base, at).and_then(|()| change(strategy)),
+            None => Ok(()),
+        }
+    }
+
+    /// The keys behind a position: itself, its account's risk, its strategy and its risk, its entry order.
     pub(crate) fn position_keys(&self, id: PositionId) -> Vec<EntityKey> {
         let key = EntityKey::Position(id);
         if !self.is_loaded(&key) {
@@ -230,6 +294,7 @@ impl Entities {
         if let Some(position) = self.position(id) {
             keys.push(RiskKey::account(position.account_id).into());
             keys.extend(position.strategy_id.map(EntityKey::StrategyState));
+            keys.extend(position.strategy_id.map(|id| RiskKey::strategy(position.account_id, id).into()));
             keys.extend(position.entry_order_id.map(EntityKey::Order));
         }
         keys
@@ -248,7 +313,7 @@ impl Entities {
         keys
     }
 
-    /// Replaces a position and moves its account's running totals by the difference.
+    /// Replaces a position and moves the running totals that it counts in by the difference.
     ///
     /// The latent risk is computed here, after every change, so that no event can forget it.
     pub(crate) fn replace_position(
@@ -261,9 +326,9 @@ impl Entities {
         let entry_order = position.entry_order_id.and_then(|id| self.order(id));
         position.latent_risk = position.latent_risk_with(entry_order)?;
         let (latent, exposure) = (position.latent_risk.minus(latent)?, position.exposure()?.minus(exposure)?);
-        if let Some(risk) = self.risk_mut(RiskKey::account(position.account_id)) {
-            risk.reserve(latent, exposure, ctx.occurred_at)?;
-        }
+        self.move_risk(position.account_id, position.strategy_id, ctx.occurred_at, |risk| {
+            risk.reserve(latent, exposure, ctx.occurred_at)
+        })?;
         self.put(position);
         Ok(())
     }

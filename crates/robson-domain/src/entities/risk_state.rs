@@ -49,6 +49,11 @@ impl RiskKey {
     pub const fn account(account_id: AccountId) -> Self {
         Self { account_id, scope: RiskScope::Account }
     }
+
+    /// The risk state of one strategy in an account.
+    pub const fn strategy(account_id: AccountId, strategy_id: StrategyId) -> Self {
+        Self { account_id, scope: RiskScope::Strategy(strategy_id) }
+    }
 }
 
 impl From<RiskKey> for EntityKey {
@@ -102,8 +107,33 @@ pub struct RiskState {
 
 impl RiskState {
     /// The part of the base that a month may lose.
-    pub(crate) fn monthly_limit() -> Fraction {
+    fn monthly_limit() -> Fraction {
         Fraction::new(Decimal::new(4, 2)).expect("0.04 is between 0 and 1")
+    }
+
+    /// A month in which nothing has happened yet.
+    pub(crate) fn opened(key: RiskKey, period: Month, capital_base: Money, ctx: &EventContext) -> Self {
+        Self {
+            key,
+            period,
+            capital_base,
+            realized_net: Money::ZERO,
+            latent_risk: Money::ZERO,
+            total_exposure: Money::ZERO,
+            max_exposure: None,
+            daily_pnl: Money::ZERO,
+            daily_loss_limit: None,
+            drawdown: Amount::ZERO,
+            max_drawdown: Self::monthly_limit(),
+            is_violated: false,
+            violation_reason: None,
+            violated_at: None,
+            halted: false,
+            entries_stopped: false,
+            open_discrepancies: 0,
+            calculated_at: ctx.occurred_at,
+            meta: ctx.meta(),
+        }
     }
 
     /// What the month has lost so far; profit does not count.
@@ -129,6 +159,29 @@ impl RiskState {
             self.daily_pnl = self.daily_pnl.plus(net)?;
         }
         self.measure()
+    }
+
+    /// Takes what left the account off the month's base; an outflow of another month is in its base already.
+    pub(crate) fn lower_base(&mut self, outflow: Money, at: Timestamp) -> Result<(), Overflow> {
+        self.reach(at);
+        if at.month() == self.period {
+            self.capital_base = self.capital_base.minus(outflow)?.at_least_zero();
+        }
+        self.measure()
+    }
+
+    /// Follows the account into its month.
+    pub(crate) fn follow(
+        &mut self,
+        period: Month,
+        capital_base: Money,
+        at: Timestamp,
+    ) -> Result<(), Overflow> {
+        if period > self.period {
+            self.open_month(period, capital_base, at)?;
+        }
+        self.capital_base = capital_base;
+        Ok(())
     }
 
     /// Opens a month: its sums start at nothing, what is held stays reserved.

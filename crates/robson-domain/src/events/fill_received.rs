@@ -117,6 +117,7 @@ impl FillReceived {
 
     fn settle(&self, order: &Order, ctx: &EventContext, entities: &mut Entities) -> Result<(), Violation> {
         let position = order.position_id.and_then(|id| entities.position(id)).cloned();
+        let strategy_id = position.as_ref().and_then(|position| position.strategy_id);
         let outcome = position.map(|position| self.move_position(order, position)).transpose()?;
         let (realized, discrepancy) = match outcome {
             None => (Money::ZERO, false),
@@ -126,8 +127,9 @@ impl FillReceived {
                 (realized, false)
             }
         };
+        let net = realized.minus(self.fee_quote)?;
+        entities.move_risk(self.account_id, strategy_id, self.filled_at, |risk| risk.book(net, self.filled_at))?;
         if let Some(risk) = entities.risk_mut(RiskKey::account(self.account_id)) {
-            risk.book(realized.minus(self.fee_quote)?, self.filled_at)?;
             risk.open_discrepancies += i64::from(discrepancy);
         }
         Ok(())

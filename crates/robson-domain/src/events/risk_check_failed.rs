@@ -36,6 +36,15 @@ pub struct FailedCheck {
     pub actual: Amount,
 }
 
+impl RiskCheckFailed {
+    /// The strategy, where one of its own limits was among what failed.
+    fn breached_strategy(&self) -> Option<StrategyId> {
+        let own =
+            |failed: &FailedCheck| matches!(failed.check, RiskCheck::MaxExposure | RiskCheck::DailyLoss);
+        self.strategy_id.filter(|_| self.failed_checks.iter().any(own))
+    }
+}
+
 impl EventBody for RiskCheckFailed {
     const TYPE: &'static str = "RISK_CHECK_FAILED";
 
@@ -44,13 +53,15 @@ impl EventBody for RiskCheckFailed {
     }
 
     fn touches(&self, _entities: &Entities) -> Vec<EntityKey> {
-        vec![RiskKey::account(self.account_id).into()]
+        let strategy = self.strategy_id.map(|id| RiskKey::strategy(self.account_id, id));
+        [RiskKey::account(self.account_id)].into_iter().chain(strategy).map(Into::into).collect()
     }
 
     fn apply(&self, ctx: &EventContext, entities: &mut Entities) -> Result<(), Violation> {
-        if let Some(risk) = entities.risk_mut(RiskKey::account(self.account_id)) {
+        entities.move_risk(self.account_id, self.breached_strategy(), ctx.occurred_at, |risk| {
             risk.violate(self.violation_reason.clone(), ctx.occurred_at);
-        }
+            Ok(())
+        })?;
         Ok(())
     }
 }

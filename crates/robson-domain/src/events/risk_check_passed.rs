@@ -50,10 +50,12 @@ impl EventBody for RiskCheckPassed {
         check(!risk.entries_stopped, || "entries are stopped".to_owned())?;
         check(self.planned_risk > Money::ZERO, || "a planned risk of nothing".to_owned())?;
         position.planned_risk = Some(self.planned_risk);
+        let strategy_id = position.strategy_id;
         entities.replace_position(position, ctx)?;
-        if let Some(risk) = entities.risk_mut(RiskKey::account(self.account_id)) {
+        entities.move_risk(self.account_id, strategy_id, ctx.occurred_at, |risk| {
             risk.clear_violation();
-        }
+            Ok(())
+        })?;
         Ok(())
     }
 }

@@ -34,30 +34,6 @@ impl RiskLimitExceeded {
     const fn key(&self) -> RiskKey {
         RiskKey::account(self.account_id)
     }
-
-    fn first_month(&self, ctx: &EventContext) -> RiskState {
-        RiskState {
-            key: self.key(),
-            period: self.period,
-            capital_base: self.capital_base,
-            realized_net: Money::ZERO,
-            latent_risk: Money::ZERO,
-            total_exposure: Money::ZERO,
-            max_exposure: None,
-            daily_pnl: Money::ZERO,
-            daily_loss_limit: None,
-            drawdown: Amount::ZERO,
-            max_drawdown: RiskState::monthly_limit(),
-            is_violated: false,
-            violation_reason: None,
-            violated_at: None,
-            halted: false,
-            entries_stopped: false,
-            open_discrepancies: 0,
-            calculated_at: ctx.occurred_at,
-            meta: ctx.meta(),
-        }
-    }
 }
 
 impl EventBody for RiskLimitExceeded {
@@ -74,10 +50,11 @@ impl EventBody for RiskLimitExceeded {
     fn apply(&self, ctx: &EventContext, entities: &mut Entities) -> Result<(), Violation> {
         let Some(risk) = entities.risk_mut(self.key()) else {
             check(self.action == LimitAction::Cleared, || "no month of the account is open".to_owned())?;
-            entities.put(self.first_month(ctx));
+            entities.put(RiskState::opened(self.key(), self.period, self.capital_base, ctx));
             return Ok(());
         };
-        let reason = || self.reason.clone().unwrap_or_else(|| format!("{}: {}", self.limit, self.actual_value));
+        let reason =
+            || self.reason.clone().unwrap_or_else(|| format!("{}: {}", self.limit, self.actual_value));
         match self.action {
             LimitAction::Halt => {
                 risk.halted = true;

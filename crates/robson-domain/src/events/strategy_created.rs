@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{EventBody, EventContext, StreamName, Violation, check};
-use crate::entities::{Entities, EntityKey, RiskConfig, StrategyState};
+use crate::entities::{Entities, EntityKey, RiskConfig, RiskKey, StrategyState};
 use crate::{AccountId, Json, Money, StrategyId};
 
 /// A strategy exists; it is not enabled yet.
@@ -31,14 +31,18 @@ impl EventBody for StrategyCreated {
     }
 
     fn touches(&self, _entities: &Entities) -> Vec<EntityKey> {
-        vec![EntityKey::StrategyState(self.strategy_id)]
+        vec![
+            EntityKey::StrategyState(self.strategy_id),
+            RiskKey::account(self.account_id).into(),
+            RiskKey::strategy(self.account_id, self.strategy_id).into(),
+        ]
     }
 
     fn apply(&self, ctx: &EventContext, entities: &mut Entities) -> Result<(), Violation> {
         check(entities.strategy(self.strategy_id).is_none(), || {
             format!("strategy {} exists already", self.strategy_id)
         })?;
-        entities.put(StrategyState {
+        let strategy = StrategyState {
             strategy_id: self.strategy_id,
             account_id: self.account_id,
             strategy_name: self.strategy_name.clone(),
@@ -58,7 +62,7 @@ impl EventBody for StrategyCreated {
             total_pnl: Money::ZERO,
             win_rate: None,
             meta: ctx.meta(),
-        });
-        Ok(())
+        };
+        entities.put_strategy(strategy, ctx)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation};
+use super::{EventBody, EventContext, StreamName, Violation, check};
 use crate::entities::{Entities, EntityKey, RiskConfig};
 use crate::{AccountId, Json, StrategyId};
 
@@ -30,14 +30,17 @@ impl EventBody for StrategyEnabled {
         StreamName::Strategy(self.strategy_id)
     }
 
-    fn touches(&self, _entities: &Entities) -> Vec<EntityKey> {
-        vec![EntityKey::StrategyState(self.strategy_id)]
+    fn touches(&self, entities: &Entities) -> Vec<EntityKey> {
+        entities.strategy_keys(self.strategy_id)
     }
 
     fn apply(&self, ctx: &EventContext, entities: &mut Entities) -> Result<(), Violation> {
-        let missing = || Violation::missing("strategy", self.strategy_id);
-        let strategy = entities.strategy_mut(self.strategy_id).ok_or_else(missing)?;
-        let replaced = strategy.detector_config != self.detector_config || strategy.risk_config != self.risk_config;
+        let mut strategy = entities.existing_strategy(self.strategy_id)?.clone();
+        check(strategy.account_id == self.account_id, || {
+            format!("strategy {} belongs to account {}", self.strategy_id, strategy.account_id)
+        })?;
+        let replaced =
+            strategy.detector_config != self.detector_config || strategy.risk_config != self.risk_config;
         strategy.config_version += i64::from(replaced);
         strategy.strategy_name.clone_from(&self.strategy_name);
         strategy.strategy_type.clone_from(&self.strategy_type);
@@ -47,6 +50,6 @@ impl EventBody for StrategyEnabled {
         strategy.enabled_at = Some(ctx.occurred_at);
         strategy.disabled_at = None;
         strategy.disabled_reason = None;
-        Ok(())
+        entities.put_strategy(strategy, ctx)
     }
 }

@@ -338,6 +338,40 @@ terms! {
         None = "none",
     }
 
+    /// How the venue and the books differ.
+    DiscrepancyKind "kind of discrepancy" {
+        /// The venue holds what the books do not know.
+        Untracked = "untracked",
+        /// The venue does not hold what the books say.
+        Missing = "missing",
+        /// Both hold it, not equally much.
+        QtyMismatch = "qty_mismatch",
+    }
+
+    /// How a venue takes margin for a symbol.
+    MarginMode "margin mode" {
+        /// From what was set aside for the one position.
+        Isolated = "isolated",
+        /// From the whole account.
+        Cross = "cross",
+    }
+
+    /// Why money moved without a trade.
+    FundsMove "move of funds" {
+        /// Somebody paid in.
+        TransferIn = "transfer_in",
+        /// Somebody took out.
+        TransferOut = "transfer_out",
+        /// The venue lent.
+        Borrow = "borrow",
+        /// A loan was paid back.
+        Repay = "repay",
+        /// A loan cost.
+        Interest = "interest",
+        /// Longs paid shorts, or the reverse.
+        FundingFee = "funding_fee",
+    }
+
     /// How urgent an alert is.
     AlertSeverity "alert severity" {
         /// To be remembered.

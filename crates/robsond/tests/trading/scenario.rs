@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use robson_domain::{
-    CommandId, EntryMode, Fraction, Money, Order, Position, PositionId, Price, Side, Symbol, Timestamp,
-    TrailingPolicy,
+    CommandId, EntryMode, Fraction, Money, Order, Position, PositionId, Price, RiskScope, Side, Symbol,
+    Timestamp, TrailingPolicy,
 };
 use robson_eventlog::command::COMMANDS;
 use robson_eventlog::digest::{Scope, row_json};
@@ -245,7 +245,8 @@ impl Run {
 
     pub async fn risk(&self) -> robson_domain::RiskState {
         let rows = self.rows(&risk_state_current::TABLE).await;
-        risk_state_current::entity(&rows[0]).unwrap()
+        let states = rows.iter().map(|row| risk_state_current::entity(row).unwrap());
+        states.filter(|risk| risk.key.scope == RiskScope::Account).last().unwrap()
     }
 
     async fn rows(&self, table: &'static robson_eventlog::Table) -> Vec<robson_eventlog::Row> {

@@ -96,6 +96,14 @@ impl World {
         }
     }
 
+    /// The strategy's own risk state.
+    pub(crate) fn strategy_risk(&self) -> &RiskState {
+        match self.get(RiskKey::strategy(account_id(), self.strategy().strategy_id)) {
+            Entity::RiskState(risk) => risk,
+            other => panic!("{other:?}"),
+        }
+    }
+
     pub(crate) fn strategy(&self) -> &StrategyState {
         let id: StrategyId = id("STRATEGY_CREATED", "strategy_id").parse().unwrap();
         match self.get(EntityKey::StrategyState(id)) {

@@ -1,96 +1,14 @@
-//! Given some events, when one more happens, then the rows say this: the effects of the events.
+//! Given some events, when one more happens, then the rows say this: a trade from its arming to its end.
 //!
 //! The story behind most cases: long 0.059 BTCUSD at 95,000 with a stop at 93,500, fee 0.1 %, capital 10,000.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod world;
 
 use proptest::prelude::*;
 use robson_domain::{Entities, OrderStatus, PositionState, Violation, WrongState};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
-use world::{World, account_id, entry_order, event, exit_order, position_id};
 
-type Step = (&'static str, Value);
-
-fn armed() -> Vec<Step> {
-    vec![
-        ("RISK_LIMIT_EXCEEDED", json!({})),
-        ("STRATEGY_CREATED", json!({})),
-        ("STRATEGY_ENABLED", json!({})),
-        ("POSITION_ARMED", json!({})),
-        ("DETECTOR_STARTED", json!({})),
-    ]
-}
-
-fn entering() -> Vec<Step> {
-    let mut steps = armed();
-    steps.extend([
-        ("SIGNAL_DETECTED", json!({})),
-        ("DETECTOR_STOPPED", json!({})),
-        ("TECHNICAL_STOP_ANALYZED", json!({})),
-        ("RISK_CHECK_PASSED", json!({})),
-        ("DECISION_PROPOSED", json!({})),
-        ("INTENT_CREATED", json!({})),
-        ("ORDER_SUBMITTED", json!({})),
-    ]);
-    steps
-}
-
-fn active() -> Vec<Step> {
-    let mut steps = entering();
-    steps.extend([("ORDER_ACKED", json!({})), ("FILL_RECEIVED", json!({})), ("POSITION_OPENED", json!({}))]);
-    steps
-}
-
-fn exiting() -> Vec<Step> {
-    let mut steps = active();
-    steps.extend([
-        ("EXIT_TRIGGERED", json!({})),
-        ("INTENT_CREATED", exit(json!({"intent_type": "place_exit", "decision_id": null}))),
-        ("ORDER_SUBMITTED", exit(json!({"role": "exit", "reduce_only": true}))),
-    ]);
-    steps
-}
-
-/// The fields that make a sample concern the exit order.
-fn exit(changes: Value) -> Value {
-    let mut fields = json!({
-        "order_id": exit_order(), "intent_id": exit_order(), "side": "sell", "client_order_id": "rbx",
-        "exchange_order_id": "13", "exchange_trade_id": "35",
-    });
-    fields.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-    fields
-}
-
-fn exit_fill(price: &str, quantity: &str, fee: &str, trade: &str) -> Step {
-    let fill = json!({
-        "fill_price": price, "fill_quantity": quantity, "fee": fee, "fee_quote": fee, "exchange_trade_id": trade
-    });
-    ("FILL_RECEIVED", exit(fill))
-}
-
-fn world(steps: Vec<Step>) -> World {
-    World::default().given(&steps)
-}
-
-fn refused(world: &mut World, event_type: &str, changes: Value) -> String {
-    world.when(event_type, changes).expect_err("a refusal").to_string()
-}
-
-fn position(world: &World) -> String {
-    let p = world.position();
-    let stop = p.trailing_stop_price.map_or("-".to_owned(), |s| s.to_string());
-    format!("{} {} stop {stop} latent {}", p.state, p.current_quantity, p.latent_risk)
-}
-
-fn risk(world: &World) -> String {
-    let r = world.risk();
-    format!(
-        "net {} latent {} exposure {} drawdown {}",
-        r.realized_net, r.latent_risk, r.total_exposure, r.drawdown
-    )
-}
+use crate::steps::{Step, active, armed, entering, exit, exit_fill, exiting, position, refused, risk, world};
+use crate::world::{World, account_id, entry_order, event, exit_order, position_id};
 
 #[test]
 fn an_admitted_entry_reserves_its_planned_risk() {
