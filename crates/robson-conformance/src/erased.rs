@@ -7,9 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use robson_eventlog::{
-    AcquireError, Batch, Capture, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery, Head, Lease,
-    Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion, Table, TenantId,
-    WriterId,
+    AcquireError, Batch, Capture, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery, Generation,
+    Head, Lease, Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion, Table,
+    TableRows, TenantId, WriterId,
 };
 
 use crate::harness::{Access, Cut, Database, Fault, Injected};
@@ -65,6 +65,27 @@ trait DynStore: Send + Sync + std::fmt::Debug + 'static {
         scope_id: &'a str,
         up_to: i64,
     ) -> Boxed<'a, Result<Option<Snapshot>, StoreError>>;
+    fn begin_rebuild<'a>(&'a self, next: &'a Generation) -> Boxed<'a, Result<Option<i64>, CommitError>>;
+    fn fill<'a>(
+        &'a self,
+        next: &'a Generation,
+        rows: &'a [TableRows],
+        from: i64,
+        to: i64,
+    ) -> Boxed<'a, Result<(), CommitError>>;
+    fn shadow_rows<'a>(
+        &'a self,
+        tenant: TenantId,
+        table: &'static Table,
+        query: &'a RowQuery,
+    ) -> Boxed<'a, Result<Vec<Row>, StoreError>>;
+    fn swap<'a>(
+        &'a self,
+        next: &'a Generation,
+        lease: &'a Lease,
+        head: Head,
+    ) -> Boxed<'a, Result<(), CommitError>>;
+    fn abandon_rebuild<'a>(&'a self, next: &'a Generation) -> Boxed<'a, Result<(), CommitError>>;
     fn close(&self) -> Boxed<'_, ()>;
 }
 
@@ -145,6 +166,37 @@ impl<S: Store> DynStore for S {
         up_to: i64,
     ) -> Boxed<'a, Result<Option<Snapshot>, StoreError>> {
         Box::pin(Store::snapshot(self, tenant, scope, scope_id, up_to))
+    }
+    fn begin_rebuild<'a>(&'a self, next: &'a Generation) -> Boxed<'a, Result<Option<i64>, CommitError>> {
+        Box::pin(Store::begin_rebuild(self, next))
+    }
+    fn fill<'a>(
+        &'a self,
+        next: &'a Generation,
+        rows: &'a [TableRows],
+        from: i64,
+        to: i64,
+    ) -> Boxed<'a, Result<(), CommitError>> {
+        Box::pin(Store::fill(self, next, rows, from, to))
+    }
+    fn shadow_rows<'a>(
+        &'a self,
+        tenant: TenantId,
+        table: &'static Table,
+        query: &'a RowQuery,
+    ) -> Boxed<'a, Result<Vec<Row>, StoreError>> {
+        Box::pin(Store::shadow_rows(self, tenant, table, query))
+    }
+    fn swap<'a>(
+        &'a self,
+        next: &'a Generation,
+        lease: &'a Lease,
+        head: Head,
+    ) -> Boxed<'a, Result<(), CommitError>> {
+        Box::pin(Store::swap(self, next, lease, head))
+    }
+    fn abandon_rebuild<'a>(&'a self, next: &'a Generation) -> Boxed<'a, Result<(), CommitError>> {
+        Box::pin(Store::abandon_rebuild(self, next))
     }
     fn close(&self) -> Boxed<'_, ()> {
         Box::pin(Store::close(self))
@@ -240,6 +292,32 @@ impl Store for SharedStore {
         up_to: i64,
     ) -> Result<Option<Snapshot>, StoreError> {
         self.inner.snapshot(tenant, scope, scope_id, up_to).await
+    }
+    async fn begin_rebuild(&self, next: &Generation) -> Result<Option<i64>, CommitError> {
+        self.inner.begin_rebuild(next).await
+    }
+    async fn fill(
+        &self,
+        next: &Generation,
+        rows: &[TableRows],
+        from: i64,
+        to: i64,
+    ) -> Result<(), CommitError> {
+        self.inner.fill(next, rows, from, to).await
+    }
+    async fn shadow_rows(
+        &self,
+        tenant: TenantId,
+        table: &'static Table,
+        query: &RowQuery,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.inner.shadow_rows(tenant, table, query).await
+    }
+    async fn swap(&self, next: &Generation, lease: &Lease, head: Head) -> Result<(), CommitError> {
+        self.inner.swap(next, lease, head).await
+    }
+    async fn abandon_rebuild(&self, next: &Generation) -> Result<(), CommitError> {
+        self.inner.abandon_rebuild(next).await
     }
     async fn close(&self) {
         self.inner.close().await;

@@ -13,6 +13,7 @@ pub mod log_tables;
 pub mod names;
 pub mod payload;
 pub mod projection;
+pub mod rebuild;
 pub mod replay;
 pub mod snapshot;
 pub mod store;
@@ -29,6 +30,7 @@ pub use ledger::{
 pub use names::{DedupeKey, EventType, InvalidName, StreamKey, TenantId, WriterId};
 pub use payload::{InvalidPayload, Payload};
 pub use projection::{FoldError, Projection, RowKey, Rows};
+pub use rebuild::Generation;
 pub use replay::{Replay, ReplayError};
 pub use snapshot::Snapshot;
 pub use store::{

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::batch::{Batch, Head, Lease, Receipt};
+use crate::batch::{Batch, Head, Lease, Receipt, TableRows};
 use crate::event::{EventId, Fingerprint, RecordedEvent};
 use crate::names::{DedupeKey, EventType, StreamKey, TenantId, WriterId};
+use crate::rebuild::Generation;
 use crate::snapshot::Snapshot;
 use crate::table::{Row, Table, Value};
 use crate::time::Timestamp;
@@ -321,6 +322,50 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         scope_id: &str,
         up_to: i64,
     ) -> impl Future<Output = Result<Option<Snapshot>, StoreError>> + Send;
+
+    /// Begins to fill another generation of some tables beside the live one, or goes on with one that was cut
+    /// off: answers the place up to which that one was filled.
+    ///
+    /// Nothing where there was none, or one of other tables or of another number: what was left is then gone.
+    /// Nobody who reads the live rows sees anything of it. Other tenants' rows are not touched.
+    fn begin_rebuild(
+        &self,
+        next: &Generation,
+    ) -> impl Future<Output = Result<Option<i64>, CommitError>> + Send;
+
+    /// Puts rows into the next generation and moves its place, in one transaction; needs no lease.
+    ///
+    /// `Stale` when it stands elsewhere than at `from` (0: it was just begun): begin again.
+    fn fill(
+        &self,
+        next: &Generation,
+        rows: &[TableRows],
+        from: i64,
+        to: i64,
+    ) -> impl Future<Output = Result<(), CommitError>> + Send;
+
+    /// Rows of the next generation of a table, which a rebuild has begun, by rising key.
+    fn shadow_rows(
+        &self,
+        tenant: TenantId,
+        table: &'static Table,
+        query: &RowQuery,
+    ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
+
+    /// Puts the next generation in the place of the live rows, in one transaction: readers see the old rows or
+    /// the new ones. The checkpoint under the name of each table then has the place and the number.
+    ///
+    /// `Stale` when the log ends elsewhere than at `head`, or the rebuild stands elsewhere: catch up, and try
+    /// again; `Fenced` as in a commit.
+    fn swap(
+        &self,
+        next: &Generation,
+        lease: &Lease,
+        head: Head,
+    ) -> impl Future<Output = Result<(), CommitError>> + Send;
+
+    /// Gives a rebuild up and leaves nothing of it; one that was never begun is no error.
+    fn abandon_rebuild(&self, next: &Generation) -> impl Future<Output = Result<(), CommitError>> + Send;
 
     /// Waits for what is under way and lets go of the database; later calls answer `Closed`.
     fn close(&self) -> impl Future<Output = ()> + Send;

@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use robson_eventlog::{
-    AcquireError, Batch, Capture, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery, Head, Lease,
-    Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion, Table, TenantId,
-    Timestamp, WriterId,
+    AcquireError, Batch, Capture, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery, Generation,
+    Head, Lease, Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion, Table,
+    TableRows, TenantId, Timestamp, WriterId,
 };
 
 use crate::open::{DatabaseUrl, OpenError, OpenOptions};
@@ -269,6 +269,37 @@ impl Store for AnyStore {
         up_to: i64,
     ) -> Result<Option<Snapshot>, StoreError> {
         with_backend!(self, store => store.snapshot(tenant, scope, scope_id, up_to).await)
+    }
+
+    async fn begin_rebuild(&self, next: &Generation) -> Result<Option<i64>, CommitError> {
+        with_backend!(self, store => store.begin_rebuild(next).await)
+    }
+
+    async fn fill(
+        &self,
+        next: &Generation,
+        rows: &[TableRows],
+        from: i64,
+        to: i64,
+    ) -> Result<(), CommitError> {
+        with_backend!(self, store => store.fill(next, rows, from, to).await)
+    }
+
+    async fn shadow_rows(
+        &self,
+        tenant: TenantId,
+        table: &'static Table,
+        query: &RowQuery,
+    ) -> Result<Vec<Row>, StoreError> {
+        with_backend!(self, store => store.shadow_rows(tenant, table, query).await)
+    }
+
+    async fn swap(&self, next: &Generation, lease: &Lease, head: Head) -> Result<(), CommitError> {
+        with_backend!(self, store => store.swap(next, lease, head).await)
+    }
+
+    async fn abandon_rebuild(&self, next: &Generation) -> Result<(), CommitError> {
+        with_backend!(self, store => store.abandon_rebuild(next).await)
     }
 
     async fn close(&self) {

@@ -8,6 +8,7 @@ mod order;
 mod portability;
 mod projections;
 mod reads;
+mod rebuilds;
 mod retention;
 mod snapshots;
 mod subscriptions;

@@ -5,6 +5,7 @@
 
 mod commit;
 mod read;
+mod rebuild;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,9 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use robson_eventlog::{
-    AcquireError, Batch, Capture, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery, Head, Lease,
-    Page, Receipt, RecordedEvent, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion,
-    Table, TenantId, Value, WriterId,
+    AcquireError, Batch, Capture, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery, Generation,
+    Head, Lease, Page, Receipt, RecordedEvent, Row, RowQuery, Snapshot, Store, StoreError, StreamKey,
+    StreamVersion, Table, TableRows, TenantId, Value, WriterId,
 };
 
 use crate::open::Access;
@@ -39,8 +40,13 @@ struct Log {
     streams: BTreeMap<StreamKey, i64>,
     checkpoints: BTreeMap<String, Checkpoint>,
     /// By table name and key; snapshots and commands are tables too.
-    tables: BTreeMap<&'static str, BTreeMap<Vec<Value>, Row>>,
+    tables: BTreeMap<&'static str, TableContent>,
+    /// The next generation of tables that are being rebuilt, by table name and key.
+    shadows: BTreeMap<&'static str, TableContent>,
 }
+
+/// A table's rows by key.
+type TableContent = BTreeMap<Vec<Value>, Row>;
 
 impl Log {
     const fn empty() -> Self {
@@ -52,6 +58,7 @@ impl Log {
             streams: BTreeMap::new(),
             checkpoints: BTreeMap::new(),
             tables: BTreeMap::new(),
+            shadows: BTreeMap::new(),
         }
     }
 }
@@ -250,6 +257,49 @@ impl Store for MemoryStore {
         up_to: i64,
     ) -> Result<Option<Snapshot>, StoreError> {
         self.found(tenant, |log| log.snapshot(scope, scope_id, up_to))
+    }
+
+    async fn begin_rebuild(&self, next: &Generation) -> Result<Option<i64>, CommitError> {
+        let mut content = self.writable_content().map_err(unavailable)?;
+        let log = content.logs.get_mut(&next.tenant).ok_or(CommitError::Fenced)?;
+        Ok(log.begin_rebuild(next))
+    }
+
+    async fn fill(
+        &self,
+        next: &Generation,
+        rows: &[TableRows],
+        from: i64,
+        to: i64,
+    ) -> Result<(), CommitError> {
+        let mut content = self.writable_content().map_err(unavailable)?;
+        let log = content.logs.get_mut(&next.tenant).ok_or(CommitError::Fenced)?;
+        log.fill(next, rows, from, to)
+    }
+
+    async fn shadow_rows(
+        &self,
+        tenant: TenantId,
+        table: &'static Table,
+        query: &RowQuery,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.found(tenant, |log| match question::about_rows(query) {
+            Some(query) => log.shadow_rows(table, &query),
+            None => Ok(Vec::new()),
+        })
+    }
+
+    async fn swap(&self, next: &Generation, lease: &Lease, head: Head) -> Result<(), CommitError> {
+        let mut content = self.writable_content().map_err(unavailable)?;
+        let log = content.logs.get_mut(&next.tenant).ok_or(CommitError::Fenced)?;
+        log.swap(next, lease, head)
+    }
+
+    async fn abandon_rebuild(&self, next: &Generation) -> Result<(), CommitError> {
+        if let Some(log) = self.writable_content().map_err(unavailable)?.logs.get_mut(&next.tenant) {
+            log.abandon(next);
+        }
+        Ok(())
     }
 
     async fn close(&self) {

@@ -11,7 +11,7 @@ use robson_eventlog::{
     StreamMove, Table, Value,
 };
 
-use super::Log;
+use super::{Log, TableContent};
 
 impl Log {
     pub(super) fn page(&self, query: &EventQuery) -> Page {
@@ -31,30 +31,20 @@ impl Log {
     }
 
     pub(super) fn rows(&self, table: &'static Table, query: &RowQuery) -> Result<Vec<Row>, StoreError> {
-        let column = |name: &str| {
-            let index = table.column_index(name);
-            index.ok_or_else(|| StoreError::Broken(format!("{} has no column {name}", table.name)))
-        };
-        let filters: Vec<(usize, &Value)> = query
-            .filters
-            .iter()
-            .map(|(name, value)| Ok((column(name)?, value)))
-            .collect::<Result<_, StoreError>>()?;
-        let keys: BTreeSet<&[Value]> = query.keys.iter().map(Vec::as_slice).collect();
-        let wanted = self.table_after(table, query.after.as_deref()).filter(|row| {
-            (keys.is_empty() || row.0.get(..table.key_columns).is_some_and(|key| keys.contains(key)))
-                && filters.iter().all(|(index, value)| row.0.get(*index) == Some(*value))
-        });
-        Ok(wanted.take(query.limit.unwrap_or(usize::MAX)).map(Cow::into_owned).collect())
+        select(table, query, self.content(table, query))
+    }
+
+    pub(super) fn shadow_rows(
+        &self,
+        table: &'static Table,
+        query: &RowQuery,
+    ) -> Result<Vec<Row>, StoreError> {
+        select(table, query, stored(self.shadows.get(table.name), query))
     }
 
     /// The rows of a table behind a key; those of the log's own tables are made as they are asked for.
-    fn table_after<'a>(
-        &'a self,
-        table: &'static Table,
-        after: Option<&'a [Value]>,
-    ) -> Box<dyn Iterator<Item = Cow<'a, Row>> + 'a> {
-        let is_behind = move |text: &str| match after {
+    fn content<'a>(&'a self, table: &'static Table, query: &'a RowQuery) -> RowIter<'a> {
+        let is_behind = move |text: &str| match query.after.as_deref() {
             Some([Value::Text(after)]) => text > after.as_str(),
             _ => true,
         };
@@ -75,10 +65,7 @@ impl Log {
             let checkpoints = self.checkpoints.iter().skip_while(move |(name, _)| !is_behind(name));
             Box::new(checkpoints.map(|(name, checkpoint)| Cow::Owned(checkpoint.to_row(name))))
         } else {
-            let after = after.map_or(Bound::Unbounded, |key| Bound::Excluded(key.to_vec()));
-            let rows = self.tables.get(table.name).into_iter();
-            let rows = rows.flat_map(move |rows| rows.range((after.clone(), Bound::Unbounded)));
-            Box::new(rows.map(|(_, row)| Cow::Borrowed(row)))
+            stored(self.tables.get(table.name), query)
         }
     }
 
@@ -100,6 +87,41 @@ impl Log {
         }
         Ok(newest)
     }
+}
+
+type RowIter<'a> = Box<dyn Iterator<Item = Cow<'a, Row>> + 'a>;
+
+/// The rows that are kept behind a key, or those under the keys that are asked for: without looking at others.
+fn stored<'a>(content: Option<&'a TableContent>, query: &'a RowQuery) -> RowIter<'a> {
+    let Some(content) = content else { return Box::new(std::iter::empty()) };
+    let after = query.after.as_ref();
+    if query.keys.is_empty() {
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let behind = content.range::<Vec<Value>, _>((after, Bound::Unbounded));
+        return Box::new(behind.map(|(_, row)| Cow::Borrowed(row)));
+    }
+    let keys: BTreeSet<&Vec<Value>> = query.keys.iter().collect();
+    let behind = keys.into_iter().filter(move |key| after.is_none_or(|after| *key > after));
+    Box::new(behind.filter_map(|key| content.get(key)).map(Cow::Borrowed))
+}
+
+/// The rows that a query asks for.
+fn select(table: &'static Table, query: &RowQuery, rows: RowIter<'_>) -> Result<Vec<Row>, StoreError> {
+    let column = |name: &str| {
+        let index = table.column_index(name);
+        index.ok_or_else(|| StoreError::Broken(format!("{} has no column {name}", table.name)))
+    };
+    let filters: Vec<(usize, &Value)> = query
+        .filters
+        .iter()
+        .map(|(name, value)| Ok((column(name)?, value)))
+        .collect::<Result<_, StoreError>>()?;
+    let keys: BTreeSet<&[Value]> = query.keys.iter().map(Vec::as_slice).collect();
+    let wanted = rows.filter(|row| {
+        (keys.is_empty() || row.0.get(..table.key_columns).is_some_and(|key| keys.contains(key)))
+            && filters.iter().all(|(index, value)| row.0.get(*index) == Some(*value))
+    });
+    Ok(wanted.take(query.limit.unwrap_or(usize::MAX)).map(Cow::into_owned).collect())
 }
 
 fn selects(query: &EventQuery, event: &RecordedEvent) -> bool {

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use robson_eventlog::{
     AcquireError, Batch, Capture, Checkpoint, Column, ColumnKind, CommitError, DedupeHit, DedupeKey,
-    EventQuery, Head, Lease, Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey,
-    StreamVersion, Table, TenantId, Timestamp, Value, WriterId,
+    EventQuery, Generation, Head, Lease, Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError,
+    StreamKey, StreamVersion, Table, TableRows, TenantId, Timestamp, Value, WriterId,
 };
 use sqlx::postgres::{PgConnectOptions, PgPool, Postgres};
 use sqlx::{AssertSqlSafe, Connection as _};
@@ -20,6 +20,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use crate::open::{Access, DatabaseUrl, OpenError, OpenOptions};
 use crate::sql::database::{commit_error, store_error};
 use crate::sql::migrate::MigrationReport;
+use crate::sql::rebuild::{self, Step};
 use crate::sql::session::{Session, Writer, unavailable};
 use crate::sql::statement::{self, Arg, Dialect, Statement};
 use crate::sql::{commit, lease, read};
@@ -275,6 +276,39 @@ impl Store for PostgresStore {
         up_to: i64,
     ) -> Result<Option<Snapshot>, StoreError> {
         read::snapshot(&self.readers, tenant, scope, scope_id, up_to).await
+    }
+
+    async fn begin_rebuild(&self, next: &Generation) -> Result<Option<i64>, CommitError> {
+        rebuild::step(self.session().await.map_err(unavailable)?, Step::Begin(next)).await
+    }
+
+    async fn fill(
+        &self,
+        next: &Generation,
+        rows: &[TableRows],
+        from: i64,
+        to: i64,
+    ) -> Result<(), CommitError> {
+        let step = Step::Fill { next, rows, from, to };
+        rebuild::step(self.session().await.map_err(unavailable)?, step).await.map(drop)
+    }
+
+    async fn shadow_rows(
+        &self,
+        tenant: TenantId,
+        table: &'static Table,
+        query: &RowQuery,
+    ) -> Result<Vec<Row>, StoreError> {
+        read::rows(&self.readers, tenant, rebuild::shadow(table), query).await
+    }
+
+    async fn swap(&self, next: &Generation, lease: &Lease, head: Head) -> Result<(), CommitError> {
+        let step = Step::Swap { next, lease, head };
+        rebuild::step(self.session().await.map_err(unavailable)?, step).await.map(drop)
+    }
+
+    async fn abandon_rebuild(&self, next: &Generation) -> Result<(), CommitError> {
+        rebuild::step(self.session().await.map_err(unavailable)?, Step::Abandon(next)).await.map(drop)
     }
 
     async fn close(&self) {

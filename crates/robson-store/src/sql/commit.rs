@@ -6,8 +6,8 @@
 use robson_eventlog::log_tables::{EVENT_IDEMPOTENCY, STREAM_STATE};
 use robson_eventlog::snapshot::SNAPSHOTS;
 use robson_eventlog::{
-    Batch, CheckpointMove, CommitError, DedupeEntry, Receipt, Row, RowQuery, Snapshot, StreamMove, Table,
-    TenantId, Value,
+    Batch, CheckpointMove, CommitError, DedupeEntry, Head, Receipt, Row, RowQuery, Snapshot, StreamMove,
+    Table, TenantId, Value,
 };
 use sqlx::{Connection as _, SqlStr};
 
@@ -41,7 +41,7 @@ pub(crate) async fn commit<DB: SqlDatabase>(
 /// Everything of a batch, in the open transaction. The head comes first: its row's lock lets one writer
 /// through at a time.
 async fn write<DB: SqlDatabase>(tx: &mut DB::Connection, batch: &Batch) -> Result<(), CommitError> {
-    move_head::<DB>(tx, batch).await?;
+    move_head::<DB>(tx, batch.tenant, batch.epoch, batch.before, batch.after).await?;
     if let Some(flaw) = batch.flaw() {
         return Err(CommitError::Broken(flaw));
     }
@@ -62,24 +62,31 @@ async fn write<DB: SqlDatabase>(tx: &mut DB::Connection, batch: &Batch) -> Resul
     Ok(())
 }
 
-async fn move_head<DB: SqlDatabase>(tx: &mut DB::Connection, batch: &Batch) -> Result<(), CommitError> {
+/// Moves the head, or proves that it stands where the writer under this epoch left it.
+pub(super) async fn move_head<DB: SqlDatabase>(
+    tx: &mut DB::Connection,
+    tenant: TenantId,
+    epoch: i64,
+    before: Head,
+    after: Head,
+) -> Result<(), CommitError> {
     let failed = |error: sqlx::Error| commit_error::<DB>(&error);
-    let tenant = Value::Uuid(batch.tenant.0);
+    let tenant = Value::Uuid(tenant.0);
     let values = [
         tenant.clone(),
-        Value::Integer(batch.epoch),
-        Value::Integer(batch.before.log_seq),
-        Value::Integer(batch.after.log_seq),
-        Value::Bytes(batch.after.chain_hash.0.to_vec()),
-        Value::Timestamp(batch.after.ingested_at),
+        Value::Integer(epoch),
+        Value::Integer(before.log_seq),
+        Value::Integer(after.log_seq),
+        Value::Bytes(after.chain_hash.0.to_vec()),
+        Value::Timestamp(after.ingested_at),
     ];
     let moved = DB::execute(tx, Statement::fixed(include_str!("move_head.sql"), values)).await;
     if moved.map_err(failed)? == 1 {
         return Ok(());
     }
     let answer = DB::fetch(tx, Statement::fixed(include_str!("head.sql"), [tenant])).await.map_err(failed)?;
-    let epoch = database::rows::<DB>(&answer, &HEAD[..1]).map_err(failed)?;
-    let is_ours = epoch.first().is_some_and(|row| row.0 == [Value::Integer(batch.epoch)]);
+    let found = database::rows::<DB>(&answer, &HEAD[..1]).map_err(failed)?;
+    let is_ours = found.first().is_some_and(|row| row.0 == [Value::Integer(epoch)]);
     Err(if is_ours { CommitError::Stale } else { CommitError::Fenced })
 }
 
@@ -136,7 +143,7 @@ async fn insert_new<DB: SqlDatabase>(
     if inserted == rows.len() as u64 { Ok(()) } else { Err(CommitError::Stale) }
 }
 
-async fn insert<DB: SqlDatabase>(
+pub(super) async fn insert<DB: SqlDatabase>(
     tx: &mut DB::Connection,
     tenant: TenantId,
     table: &'static Table,
@@ -151,7 +158,7 @@ async fn insert<DB: SqlDatabase>(
 }
 
 /// Runs a compare-and-set that must change so many rows.
-async fn change<DB: SqlDatabase>(
+pub(super) async fn change<DB: SqlDatabase>(
     tx: &mut DB::Connection,
     statement: Statement,
     rows: usize,

@@ -8,6 +8,7 @@ pub(crate) mod events;
 pub(crate) mod lease;
 pub(crate) mod migrate;
 pub(crate) mod read;
+pub(crate) mod rebuild;
 pub(crate) mod session;
 pub(crate) mod statement;
 pub(crate) mod tables;

@@ -252,6 +252,31 @@ pub(crate) fn create_table(dialect: Dialect, table: &Table) -> Statement {
     statement
 }
 
+/// The statement that drops a table, where it is there.
+pub(crate) fn drop_table(table: &Table) -> Statement {
+    Statement::new(&format!("DROP TABLE IF EXISTS {}", table.name))
+}
+
+/// The statement that deletes a tenant's rows.
+pub(crate) fn delete_rows(tenant: TenantId, table: &Table) -> Statement {
+    let mut statement = Statement::new(&format!("DELETE FROM {} WHERE tenant_id = ", table.name));
+    let tenant = statement.arg(ColumnKind::Uuid, Value::Uuid(tenant.0));
+    statement.push(&tenant);
+    statement
+}
+
+/// The statement that copies a tenant's rows into another table of the same columns, by rising key.
+pub(crate) fn copy_rows(tenant: TenantId, from: &Table, to: &Table) -> Statement {
+    let columns = names(to.columns);
+    let mut statement = Statement::new(&format!(
+        "INSERT INTO {} (tenant_id, {columns}) SELECT tenant_id, {columns} FROM {} WHERE tenant_id = ",
+        to.name, from.name
+    ));
+    let tenant = statement.arg(ColumnKind::Uuid, Value::Uuid(tenant.0));
+    let _ = write!(statement.sql.to_mut(), "{tenant} ORDER BY {}", names(from.key()));
+    statement
+}
+
 const fn column_type(dialect: Dialect, kind: ColumnKind) -> &'static str {
     match (dialect, kind) {
         (Dialect::Sqlite, ColumnKind::Integer | ColumnKind::Boolean) => "INTEGER",
@@ -517,6 +542,16 @@ mod tests {
         let unnest = |count| insert(Dialect::Postgres, TENANT, &SAMPLE, &rows(count), OnConflict::Keep);
         assert!(unnest(0).is_empty());
         assert_eq!(unnest(1)[0].sql, unnest(10_000)[0].sql);
+    }
+
+    #[test]
+    fn rows_are_moved_from_table_to_table() {
+        static NEXT: Table = Table { name: "sample__next", ..SAMPLE };
+        insta::assert_snapshot!(both(|_| vec![
+            drop_table(&NEXT),
+            delete_rows(TENANT, &SAMPLE),
+            copy_rows(TENANT, &NEXT, &SAMPLE)
+        ]));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(crate) const HEAD: [Column; 4] = [
 pub(crate) const PAGE: [Column; 2] =
     [Column::required("head", ColumnKind::Integer), Column::optional("version", ColumnKind::Integer)];
 
+pub(crate) const COUNT: [Column; 1] = [Column::required("count", ColumnKind::Integer)];
+
 pub(crate) const TENANTS: [Column; 1] = [Column::required("tenant_id", ColumnKind::Uuid)];
 
 pub(crate) const HOLDER: [Column; 2] =

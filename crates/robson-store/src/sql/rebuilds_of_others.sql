@@ -1,0 +1,3 @@
+SELECT count(*)
+FROM projection_checkpoints
+WHERE tenant_id <> $1 AND projection_name = $2;
