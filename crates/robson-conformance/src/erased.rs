@@ -11,6 +11,7 @@ use robson_eventlog::{
     Head, Lease, Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion, Table,
     TableRows, TenantId, WriterId,
 };
+use tokio::sync::watch;
 
 use crate::harness::{Access, Cut, Database, Fault, Injected};
 
@@ -86,6 +87,7 @@ trait DynStore: Send + Sync + std::fmt::Debug + 'static {
         head: Head,
     ) -> Boxed<'a, Result<(), CommitError>>;
     fn abandon_rebuild<'a>(&'a self, next: &'a Generation) -> Boxed<'a, Result<(), CommitError>>;
+    fn doorbell(&self, tenant: TenantId) -> watch::Receiver<i64>;
     fn close(&self) -> Boxed<'_, ()>;
 }
 
@@ -197,6 +199,10 @@ impl<S: Store> DynStore for S {
     }
     fn abandon_rebuild<'a>(&'a self, next: &'a Generation) -> Boxed<'a, Result<(), CommitError>> {
         Box::pin(Store::abandon_rebuild(self, next))
+    }
+
+    fn doorbell(&self, tenant: TenantId) -> watch::Receiver<i64> {
+        Store::doorbell(self, tenant)
     }
     fn close(&self) -> Boxed<'_, ()> {
         Box::pin(Store::close(self))
@@ -318,6 +324,10 @@ impl Store for SharedStore {
     }
     async fn abandon_rebuild(&self, next: &Generation) -> Result<(), CommitError> {
         self.inner.abandon_rebuild(next).await
+    }
+
+    fn doorbell(&self, tenant: TenantId) -> watch::Receiver<i64> {
+        self.inner.doorbell(tenant)
     }
     async fn close(&self) {
         self.inner.close().await;

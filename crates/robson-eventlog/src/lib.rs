@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod command;
 pub mod digest;
+pub mod doorbell;
 pub mod event;
 pub mod ledger;
 pub mod log_tables;
@@ -23,6 +24,7 @@ pub mod time;
 
 pub use batch::{Batch, CheckpointMove, DedupeEntry, Head, Lease, Receipt, StreamMove, TableRows};
 pub use command::{CommandRecord, CommandStatus};
+pub use doorbell::Bells;
 pub use event::{Actor, ActorType, ChainHash, EventId, Fingerprint, NewEvent, RecordedEvent, Trace};
 pub use ledger::{
     Append, AppendError, Appended, EventReceipt, Expected, Ledger, LedgerOptions, OpenError, Outcome,
@@ -37,6 +39,6 @@ pub use store::{
     AcquireError, Capture, Checkpoint, CommitError, DedupeHit, Direction, EventQuery, Page, RowQuery, Store,
     StoreError, StreamVersion,
 };
-pub use subscription::{Start, Subscription};
+pub use subscription::{Start, Subscription, Trouble};
 pub use table::{Column, ColumnKind, Row, Table, Value};
 pub use time::{Clock, InvalidTimestamp, SystemClock, Timestamp};

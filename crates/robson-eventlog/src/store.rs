@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::batch::{Batch, Head, Lease, Receipt, TableRows};
@@ -121,6 +122,8 @@ pub struct EventQuery {
     pub direction: Direction,
     /// At most so many events.
     pub limit: usize,
+    /// At most so many bytes of payloads, but the first event whatever it has; none: any number.
+    pub bytes_max: Option<u64>,
     /// Only this stream.
     pub stream: Option<StreamKey>,
     /// Only streams whose key begins with this text, taken literally.
@@ -152,6 +155,7 @@ impl EventQuery {
             up_to: i64::MAX,
             direction: Direction::Forward,
             limit: 1_000,
+            bytes_max: None,
             stream: None,
             stream_prefix: None,
             event_types: Vec::new(),
@@ -178,6 +182,7 @@ impl EventQuery {
                 up_to: self.up_to,
                 direction: self.direction,
                 limit: self.limit,
+                bytes_max: self.bytes_max,
                 ..Self::all(self.tenant)
             }
     }
@@ -366,6 +371,11 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     /// Gives a rebuild up and leaves nothing of it; one that was never begun is no error.
     fn abandon_rebuild(&self, next: &Generation) -> impl Future<Output = Result<(), CommitError>> + Send;
+    /// Hints that a tenant's log may have grown: the receiver changes when it has, as far as that is noticed.
+    ///
+    /// A hint may be missing or false, and none comes from another process unless the backend says so:
+    /// whoever waits for one asks the log by itself now and then.
+    fn doorbell(&self, tenant: TenantId) -> watch::Receiver<i64>;
 
     /// Waits for what is under way and lets go of the database; later calls answer `Closed`.
     fn close(&self) -> impl Future<Output = ()> + Send;

@@ -9,6 +9,7 @@ use robson_eventlog::{
     Head, Lease, Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion, Table,
     TableRows, TenantId, Timestamp, WriterId,
 };
+use tokio::sync::watch;
 
 use crate::open::{DatabaseUrl, OpenError, OpenOptions};
 
@@ -300,6 +301,10 @@ impl Store for AnyStore {
 
     async fn abandon_rebuild(&self, next: &Generation) -> Result<(), CommitError> {
         with_backend!(self, store => store.abandon_rebuild(next).await)
+    }
+
+    fn doorbell(&self, tenant: TenantId) -> watch::Receiver<i64> {
+        with_backend!(self, store => store.doorbell(tenant))
     }
 
     async fn close(&self) {

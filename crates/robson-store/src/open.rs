@@ -89,9 +89,12 @@ pub struct OpenOptions {
     pub pool_timeout: Duration,
     /// Most connections that read at once.
     pub readers_max: u32,
+    /// Whether a commit rings for other processes, and whether theirs are listened for (Postgres only):
+    /// `NOTIFY` lets the commits of a whole cluster through one at a time, so it is off unless asked for.
+    pub doorbell: bool,
 }
 
-/// For writing, with waits of 5 s, statements of 30 s and 4 readers.
+/// For writing, with waits of 5 s, statements of 30 s, 4 readers and no doorbell.
 impl Default for OpenOptions {
     fn default() -> Self {
         Self {
@@ -101,6 +104,7 @@ impl Default for OpenOptions {
             statement_timeout: Duration::from_secs(30),
             pool_timeout: Duration::from_secs(5),
             readers_max: 4,
+            doorbell: false,
         }
     }
 }

@@ -270,6 +270,7 @@ case!(
                     up_to: 150,
                     direction: if left == right { Direction::Backward } else { Direction::Forward },
                     limit: 1_000,
+                    bytes_max: None,
                     stream: left.stream.clone().or_else(|| right.stream.clone()),
                     stream_prefix: left.stream_prefix.clone().or_else(|| right.stream_prefix.clone()),
                     event_types: [left.event_types.clone(), right.event_types.clone()].concat(),

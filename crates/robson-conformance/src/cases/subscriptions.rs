@@ -70,6 +70,7 @@ case!(
     async fn live_delivery_within_bound_without_notify(env: &Env) -> CaseResult {
         let (ledger, reader) = (env.ledger().await?, env.reader().await?);
         let mut subscription = Subscription::new(Arc::clone(&reader), Start::Origin, all())
+            .without_doorbell()
             .polling_every(Duration::from_millis(5));
         for n in 1..=10 {
             append(&ledger, vec![event("a:1", n)]).await?;
@@ -130,6 +131,28 @@ case!(
         assert_eq!(subscription.lag(), 0);
         check_prefix(&received)?;
         assert_eq!(received.len(), 1_000);
+        Ok(())
+    }
+);
+
+case!(
+    /// A page ends where its bytes are used up, whatever its limit, but holds one event at least; so memory is bounded.
+    async fn page_is_bounded_in_bytes_and_never_empty(env: &Env) -> CaseResult {
+        let ledger = env.ledger().await?;
+        let told = |bytes: usize| typed("a:1", "TOLD", json!({"text": "x".repeat(bytes)}));
+        append(&ledger, vec![told(10), told(400), told(400), told(400), told(90_000), told(10), told(10)])
+            .await?;
+        let query = EventQuery { bytes_max: Some(1_000), ..all() };
+        let mut subscription = ledger.subscribe(Start::Origin, query.clone());
+        let mut pages = Vec::new();
+        while let Some(page) = subscription.poll_page().await? {
+            pages.push(page.iter().map(|event| event.log_seq).collect::<Vec<_>>());
+        }
+        // The last event of a page is the one that uses the bytes up.
+        assert_eq!(pages, [vec![1, 2, 3, 4], vec![5], vec![6, 7]]);
+        let backward = EventQuery { direction: robson_eventlog::Direction::Backward, up_to: 6, ..query };
+        let page = env.store().read(&backward).await?.events;
+        assert_eq!(page.iter().map(|event| event.log_seq).collect::<Vec<_>>(), [6, 5]);
         Ok(())
     }
 );

@@ -13,10 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use robson_eventlog::{
-    AcquireError, Batch, Capture, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery, Generation,
-    Head, Lease, Page, Receipt, RecordedEvent, Row, RowQuery, Snapshot, Store, StoreError, StreamKey,
-    StreamVersion, Table, TableRows, TenantId, Value, WriterId,
+    AcquireError, Batch, Bells, Capture, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery,
+    Generation, Head, Lease, Page, Receipt, RecordedEvent, Row, RowQuery, Snapshot, Store, StoreError,
+    StreamKey, StreamVersion, Table, TableRows, TenantId, Value, WriterId,
 };
+use tokio::sync::watch;
 
 use crate::open::Access;
 use crate::question;
@@ -67,6 +68,8 @@ impl Log {
 struct Content {
     logs: BTreeMap<TenantId, Log>,
     fault: Option<FaultKind>,
+    /// Shared by every handle: they are all in this process.
+    bells: Bells,
 }
 
 /// A handle on a database in memory.
@@ -194,6 +197,7 @@ impl Store for MemoryStore {
         let log = content.logs.get_mut(&batch.tenant).ok_or(CommitError::Fenced)?;
         log.check(batch)?;
         log.apply(batch);
+        content.bells.ring(batch.tenant, batch.after.log_seq);
         match fault {
             Some(_) => Err(CommitError::Unavailable("cut after the commit".into())),
             None => Ok(Receipt { head: batch.after }),
@@ -300,6 +304,10 @@ impl Store for MemoryStore {
             log.abandon(next);
         }
         Ok(())
+    }
+
+    fn doorbell(&self, tenant: TenantId) -> watch::Receiver<i64> {
+        self.locked().bells.listen(tenant)
     }
 
     async fn close(&self) {

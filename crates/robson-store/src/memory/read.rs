@@ -20,8 +20,8 @@ impl Log {
             let wanted =
                 self.events.range(range).map(|(_, event)| event).filter(|event| selects(query, event));
             match query.direction {
-                Direction::Forward => wanted.take(query.limit).cloned().collect(),
-                Direction::Backward => wanted.rev().take(query.limit).cloned().collect(),
+                Direction::Forward => within(query, wanted),
+                Direction::Backward => within(query, wanted.rev()),
             }
         } else {
             Vec::new()
@@ -122,6 +122,17 @@ fn select(table: &'static Table, query: &RowQuery, rows: RowIter<'_>) -> Result<
             && filters.iter().all(|(index, value)| row.0.get(*index) == Some(*value))
     });
     Ok(wanted.take(query.limit.unwrap_or(usize::MAX)).map(Cow::into_owned).collect())
+}
+
+/// As many events as the limits allow.
+fn within<'a>(query: &EventQuery, wanted: impl Iterator<Item = &'a RecordedEvent>) -> Vec<RecordedEvent> {
+    let mut bytes_before = 0;
+    let fits = |event: &&RecordedEvent| {
+        let fits = bytes_before == 0 || query.bytes_max.is_none_or(|max| bytes_before < max);
+        bytes_before += event.payload.as_str().len() as u64;
+        fits
+    };
+    wanted.take(query.limit).take_while(fits).cloned().collect()
 }
 
 fn selects(query: &EventQuery, event: &RecordedEvent) -> bool {

@@ -27,6 +27,8 @@ pub(super) struct Opened {
     pub(super) writer_options: PgConnectOptions,
     pub(super) writer: Option<PgConnection>,
     pub(super) readers: PgPool,
+    /// Where to listen for other processes' commits, where that is wanted.
+    pub(super) listener_options: Option<PgConnectOptions>,
     pub(super) migrations: MigrationReport,
     pub(super) server_version: String,
 }
@@ -37,6 +39,8 @@ pub(super) async fn open(url: &str, options: &OpenOptions) -> Result<Opened, Ope
     let base = base_options(url, &shown, options)?;
     let writer_options = writer_options(base.clone(), options);
     let reader_options = reader_options(base);
+    let listener_options =
+        options.doorbell.then(|| reader_options.clone().application_name("robson listener"));
     let first_options = match options.access {
         Access::Write => &writer_options,
         Access::Read => &reader_options,
@@ -62,7 +66,14 @@ pub(super) async fn open(url: &str, options: &OpenOptions) -> Result<Opened, Ope
         // Saves a round trip before each read; a read whose connection was lost is sent again instead.
         .test_before_acquire(false)
         .connect_lazy_with(reader_options);
-    Ok(Opened { writer_options, writer, readers, migrations, server_version: server.version })
+    Ok(Opened {
+        writer_options,
+        writer,
+        readers,
+        listener_options,
+        migrations,
+        server_version: server.version,
+    })
 }
 
 /// Connects, but does not wait for ever.

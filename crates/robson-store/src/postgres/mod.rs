@@ -4,6 +4,7 @@
 
 mod connect;
 mod database;
+mod listener;
 mod months;
 mod value;
 
@@ -16,6 +17,7 @@ use robson_eventlog::{
 };
 use sqlx::postgres::{PgConnectOptions, PgPool, Postgres};
 use sqlx::{AssertSqlSafe, Connection as _};
+use tokio::sync::watch;
 
 use crate::open::{Access, DatabaseUrl, OpenError, OpenOptions};
 use crate::sql::database::{commit_error, store_error};
@@ -24,6 +26,7 @@ use crate::sql::rebuild::{self, Step};
 use crate::sql::session::{Session, Writer, unavailable};
 use crate::sql::statement::{self, Arg, Dialect, Statement};
 use crate::sql::{commit, lease, read};
+use listener::Doorbells;
 use months::Months;
 
 /// The settings that durability and the contract rest on, as `doctor` shows them.
@@ -48,6 +51,9 @@ pub struct PostgresStore {
     writer_options: PgConnectOptions,
     readers: PgPool,
     months: Months,
+    doorbells: Doorbells,
+    /// Whether a commit rings for other processes.
+    rings: bool,
     migrations: MigrationReport,
     server_version: String,
 }
@@ -66,6 +72,8 @@ impl PostgresStore {
             writer_options: opened.writer_options,
             readers: opened.readers,
             months: Months::default(),
+            doorbells: Doorbells::new(opened.listener_options),
+            rings: options.doorbell,
             migrations: opened.migrations,
             server_version: opened.server_version,
         })
@@ -223,7 +231,11 @@ impl Store for PostgresStore {
         let mut session = self.session().await.map_err(unavailable)?;
         let made = self.months.make_missing(&mut session.connection, batch).await;
         made.map_err(|error| commit_error::<Postgres>(&error))?;
-        let committed = commit::commit(session, batch).await;
+        let ring = self.rings.then(|| listener::ring(batch.tenant, batch.after.log_seq));
+        let committed = commit::commit(session, batch, ring).await;
+        if committed.is_ok() {
+            self.doorbells.bells.ring(batch.tenant, batch.after.log_seq);
+        }
         if matches!(committed, Err(CommitError::Unavailable(_) | CommitError::Broken(_))) {
             // What was known of the partitions may be what is wrong.
             self.months.forget();
@@ -311,7 +323,12 @@ impl Store for PostgresStore {
         rebuild::step(self.session().await.map_err(unavailable)?, Step::Abandon(next)).await.map(drop)
     }
 
+    fn doorbell(&self, tenant: TenantId) -> watch::Receiver<i64> {
+        self.doorbells.listen(tenant)
+    }
+
     async fn close(&self) {
+        self.doorbells.close();
         self.writer.close(&self.readers).await;
     }
 }

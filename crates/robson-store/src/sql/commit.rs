@@ -17,14 +17,15 @@ use super::statement::{self, OnConflict, Statement};
 use super::tables::{EVENT_LOG, HEAD};
 use super::{database, events};
 
-/// Makes a batch durable in one transaction, or leaves nothing of it.
+/// Makes a batch durable in one transaction, or leaves nothing of it; `ring` is what wakes other processes.
 pub(crate) async fn commit<DB: SqlDatabase>(
     mut session: Session<'_, DB>,
     batch: &Batch,
+    ring: Option<Statement>,
 ) -> Result<Receipt, CommitError> {
     let begun = session.connection.begin_with(SqlStr::from_static(DB::BEGIN)).await;
     let mut tx = begun.map_err(|error| commit_error::<DB>(&error))?;
-    match write::<DB>(&mut tx, batch).await {
+    match write::<DB>(&mut tx, batch, ring).await {
         Ok(()) => tx.commit().await.map_err(|error| CommitError::Unavailable(Box::new(error)))?,
         Err(refusal @ (CommitError::Stale | CommitError::Fenced)) => {
             if tx.rollback().await.is_ok() {
@@ -40,7 +41,11 @@ pub(crate) async fn commit<DB: SqlDatabase>(
 
 /// Everything of a batch, in the open transaction. The head comes first: its row's lock lets one writer
 /// through at a time.
-async fn write<DB: SqlDatabase>(tx: &mut DB::Connection, batch: &Batch) -> Result<(), CommitError> {
+async fn write<DB: SqlDatabase>(
+    tx: &mut DB::Connection,
+    batch: &Batch,
+    ring: Option<Statement>,
+) -> Result<(), CommitError> {
     move_head::<DB>(tx, batch.tenant, batch.epoch, batch.before, batch.after).await?;
     if let Some(flaw) = batch.flaw() {
         return Err(CommitError::Broken(flaw));
@@ -58,6 +63,9 @@ async fn write<DB: SqlDatabase>(tx: &mut DB::Connection, batch: &Batch) -> Resul
     insert::<DB>(tx, tenant, &SNAPSHOTS, &snapshots, OnConflict::Replace).await?;
     for moved in &batch.checkpoints {
         change::<DB>(tx, move_checkpoint(tenant, moved), 1).await?;
+    }
+    if let Some(ring) = ring {
+        DB::execute(tx, ring).await.map_err(|error| commit_error::<DB>(&error))?;
     }
     Ok(())
 }

@@ -391,13 +391,35 @@ pub(crate) fn select_events(dialect: Dialect, query: &EventQuery) -> Statement {
         " FROM log_head AS h LEFT JOIN (SELECT {} FROM event_log WHERE tenant_id = {tenant}",
         names(EVENT_LOG.columns)
     );
+    let conditions_from = statement.sql.len();
     push_conditions(&mut statement, dialect, query);
     let order = match query.direction {
         Direction::Forward => "ASC",
         Direction::Backward => "DESC",
     };
-    let _ = write!(statement.sql.to_mut(), " ORDER BY log_seq {order}");
-    push_limit(&mut statement, query.limit);
+    let conditions = statement.sql[conditions_from..].to_owned();
+    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+    let limit = statement.arg(ColumnKind::Integer, Value::Integer(limit));
+    if let Some(bytes_max) = query.bytes_max {
+        // The sizes alone decide where the page ends, before any payload is taken along.
+        let bytes_max = i64::try_from(bytes_max).unwrap_or(i64::MAX).max(1);
+        let bytes_max = statement.arg(ColumnKind::Integer, Value::Integer(bytes_max));
+        let size = match dialect {
+            Dialect::Sqlite => "octet_length(payload)",
+            Dialect::Postgres => "octet_length(payload::text)",
+        };
+        let last = match query.direction {
+            Direction::Forward => "<= (SELECT max",
+            Direction::Backward => ">= (SELECT min",
+        };
+        let _ = write!(
+            statement.sql.to_mut(),
+            " AND log_seq {last}(z.log_seq) FROM (SELECT s.log_seq, sum(s.size) OVER (ORDER BY s.log_seq {order}) - s.size \
+             AS before FROM (SELECT log_seq, {size} AS size FROM event_log WHERE tenant_id = {tenant}{conditions} \
+             ORDER BY log_seq {order} LIMIT {limit}) AS s) AS z WHERE z.before < {bytes_max})"
+        );
+    }
+    let _ = write!(statement.sql.to_mut(), " ORDER BY log_seq {order} LIMIT {limit}");
     let _ = write!(
         statement.sql.to_mut(),
         ") AS e ON TRUE WHERE h.tenant_id = {tenant} ORDER BY e.log_seq {order}"
@@ -587,6 +609,12 @@ mod tests {
             occurred_from: Some(Timestamp::EPOCH),
             ..EventQuery::all(TENANT)
         };
+        insta::assert_snapshot!(both(|dialect| vec![select_events(dialect, &query)]));
+    }
+
+    #[test]
+    fn events_are_selected_by_size() {
+        let query = EventQuery { after: 7, bytes_max: Some(1_000), ..EventQuery::all(TENANT) };
         insta::assert_snapshot!(both(|dialect| vec![select_events(dialect, &query)]));
     }
 

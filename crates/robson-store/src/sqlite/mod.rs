@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use robson_eventlog::{
-    AcquireError, Batch, Capture, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery, Generation,
-    Head, Lease, Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion, Table,
-    TableRows, TenantId, WriterId,
+    AcquireError, Batch, Bells, Capture, Checkpoint, CommitError, DedupeHit, DedupeKey, EventQuery,
+    Generation, Head, Lease, Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey,
+    StreamVersion, Table, TableRows, TenantId, WriterId,
 };
 use sqlx::Connection as _;
 use sqlx::sqlite::{Sqlite, SqliteConnection, SqlitePool};
+use tokio::sync::watch;
 
 use crate::open::{Access, OpenError, OpenOptions};
 use crate::sql::database::store_error;
@@ -34,6 +35,8 @@ pub struct SqliteStore {
     writer: Arc<Writer<Sqlite>>,
     readers: SqlitePool,
     migrations: MigrationReport,
+    /// Of this handle alone: another process is noticed by asking.
+    bells: Bells,
     /// Held until the store is closed or dropped; none in a read-only handle.
     lock: Mutex<Option<Arc<connect::WriteLock>>>,
 }
@@ -52,6 +55,7 @@ impl SqliteStore {
             writer: Arc::new(Writer::new(options.access, opened.writer)),
             readers: opened.readers,
             migrations: opened.migrations,
+            bells: Bells::default(),
             lock: Mutex::new(opened.lock),
         })
     }
@@ -186,7 +190,9 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Receipt, CommitError> {
-        commit::commit(self.session().await.map_err(unavailable)?, batch).await
+        let receipt = commit::commit(self.session().await.map_err(unavailable)?, batch, None).await?;
+        self.bells.ring(batch.tenant, receipt.head.log_seq);
+        Ok(receipt)
     }
 
     async fn lookup(&self, tenant: TenantId, keys: &[DedupeKey]) -> Result<Vec<DedupeHit>, StoreError> {
@@ -267,6 +273,10 @@ impl Store for SqliteStore {
 
     async fn abandon_rebuild(&self, next: &Generation) -> Result<(), CommitError> {
         rebuild::step(self.session().await.map_err(unavailable)?, Step::Abandon(next)).await.map(drop)
+    }
+
+    fn doorbell(&self, tenant: TenantId) -> watch::Receiver<i64> {
+        self.bells.listen(tenant)
     }
 
     async fn close(&self) {
