@@ -6,14 +6,17 @@
 
 pub mod batch;
 pub mod command;
+pub mod consumer;
 pub mod digest;
 pub mod doorbell;
 pub mod event;
 pub mod ledger;
 pub mod log_tables;
 pub mod names;
+pub mod parking;
 pub mod payload;
 pub mod projection;
+pub mod reactor;
 pub mod rebuild;
 pub mod replay;
 pub mod snapshot;
@@ -24,14 +27,20 @@ pub mod time;
 
 pub use batch::{Batch, CheckpointMove, DedupeEntry, Head, Lease, Receipt, StreamMove, TableRows};
 pub use command::{CommandRecord, CommandStatus};
+pub use consumer::{
+    Consumer, ConsumerError, ConsumerOptions, ConsumerState, ConsumerStatus, Delivery, Failure, Policy,
+    Recorder,
+};
 pub use doorbell::Bells;
 pub use event::{Actor, ActorType, ChainHash, EventId, Fingerprint, NewEvent, RecordedEvent, Trace};
 pub use ledger::{
     Append, AppendError, Appended, EventReceipt, Expected, Ledger, LedgerOptions, OpenError, Outcome,
 };
 pub use names::{DedupeKey, EventType, InvalidName, StreamKey, TenantId, WriterId};
+pub use parking::{PARKED_EVENTS, ParkedEvent, ParkedStatus, Verdict};
 pub use payload::{InvalidPayload, Payload};
 pub use projection::{FoldError, Projection, RowKey, Rows};
+pub use reactor::{Input, ReactError, Reactor, RunningReactor};
 pub use rebuild::Generation;
 pub use replay::{Replay, ReplayError};
 pub use snapshot::Snapshot;

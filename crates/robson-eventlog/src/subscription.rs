@@ -1,7 +1,7 @@
 //! Subscriptions: everything from a place on, in order, then live. The reader pulls, so memory is bounded.
 //!
 //! A subscription reads and remembers where it stands; what is done with the events, and that it is done
-//! once, is the caller's to see to.
+//! once, is a [`Consumer`](crate::Consumer)'s to see to.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,7 +131,7 @@ impl<S: Store> Subscription<S> {
     }
 
     /// One turn of [`Subscription::next_page`]: the next events, or nothing after a wait for them.
-    async fn attempt(&mut self) -> Result<Option<Vec<RecordedEvent>>, StoreError> {
+    pub(crate) async fn attempt(&mut self) -> Result<Option<Vec<RecordedEvent>>, StoreError> {
         if let Some(wake) = &mut self.wake {
             wake.mark_unchanged();
         }
@@ -196,7 +196,7 @@ impl<S: Store> Subscription<S> {
     }
 
     /// Waits for the doorbell, at most until it is time to ask by itself.
-    async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         let woken = async {
             let is_woken = match &mut self.wake {
                 Some(wake) => wake.changed().await.is_ok(),

@@ -41,6 +41,7 @@ pub(super) struct Draft {
     streams: BTreeMap<StreamKey, StreamMove>,
     dedupe: BTreeMap<DedupeKey, TakenKey>,
     commands: Vec<Row>,
+    rows: BTreeMap<&'static str, TableRows>,
     now: Timestamp,
     seed: u64,
 }
@@ -53,6 +54,7 @@ impl Draft {
             streams: BTreeMap::new(),
             dedupe: BTreeMap::new(),
             commands: Vec::new(),
+            rows: BTreeMap::new(),
             // Within a tenant the time of ingestion never goes backwards, whatever the clock does.
             now: now.max(head.ingested_at),
             seed,
@@ -76,6 +78,9 @@ impl Draft {
     pub(super) fn stage(&self, request: &Append) -> Result<Staged, Outcome> {
         if let Some(text) = request.texts().find(|text| text.contains('\0')) {
             return Err(Outcome::Refused { reason: format!("{text:?} holds a NUL") });
+        }
+        if let Some(reason) = request.rows.iter().find_map(unwritable) {
+            return Err(Outcome::Refused { reason });
         }
         let mut staged = Staged {
             events: Vec::new(),
@@ -209,6 +214,11 @@ impl Draft {
         }
         self.batch.snapshots.extend(request.snapshots.iter().cloned());
         self.commands.extend(request.command.iter().map(crate::command::CommandRecord::to_row));
+        for TableRows { table, rows } in &request.rows {
+            let of_table = self.rows.entry(table.name).or_insert(TableRows { table, rows: Vec::new() });
+            // Every backend keeps the last row of a key.
+            of_table.rows.extend(rows.iter().cloned());
+        }
         Outcome::Appended(Appended { events: staged.receipts, streams: versions })
     }
 
@@ -224,6 +234,27 @@ impl Draft {
         if !self.commands.is_empty() {
             self.batch.rows.push(TableRows { table: &COMMANDS, rows: self.commands });
         }
+        self.batch.rows.extend(self.rows.into_values());
         self.batch
     }
+}
+
+/// The tables that the ledger writes by itself, under its own checks.
+const OWN_TABLES: [&str; 7] = [
+    "commands",
+    "event_idempotency",
+    "event_log",
+    "log_head",
+    "projection_checkpoints",
+    "snapshots",
+    "stream_state",
+];
+
+/// Why a request may not write such rows, or nothing.
+fn unwritable(of_table: &TableRows) -> Option<String> {
+    let TableRows { table, rows } = of_table;
+    if OWN_TABLES.contains(&table.name) {
+        return Some(format!("{} is the log's own table", table.name));
+    }
+    rows.iter().find_map(|row| table.misfit(row))
 }

@@ -9,11 +9,11 @@ mod writer;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::batch::{CheckpointMove, Head, Lease};
+use crate::batch::{CheckpointMove, Head, Lease, TableRows};
 use crate::command::CommandRecord;
 use crate::event::{EventId, NewEvent};
 use crate::names::{DedupeKey, StreamKey, TenantId, WriterId};
@@ -21,7 +21,7 @@ use crate::projection::Projection;
 use crate::snapshot::Snapshot;
 use crate::store::{AcquireError, CommitError, EventQuery, Store, StoreError, StreamVersion};
 use crate::subscription::{Start, Subscription};
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 use writer::Writer;
 
 /// What the caller knows of a stream's version.
@@ -62,12 +62,24 @@ pub struct Append {
     pub checkpoints: Vec<CheckpointMove>,
     /// The snapshots that are kept.
     pub snapshots: Vec<Snapshot>,
+    /// Rows of tables that no projection of the ledger owns, such as a consumer's own; of two rows under one
+    /// key the last is kept.
+    pub rows: Vec<TableRows>,
 }
 
 impl Append {
     /// Events without expectations.
     pub fn events(events: Vec<NewEvent>) -> Self {
         Self { events, ..Self::default() }
+    }
+
+    /// Whether it changes nothing: no event, no command, no snapshot, no row and no checkpoint.
+    pub const fn is_empty(&self) -> bool {
+        self.events.is_empty()
+            && self.command.is_none()
+            && self.checkpoints.is_empty()
+            && self.snapshots.is_empty()
+            && self.rows.is_empty()
     }
 
     /// Adds what is expected of a stream.
@@ -237,6 +249,9 @@ const BATCH_REQUESTS_MAX: usize = 256;
 /// Most payload bytes in one batch, unless one request alone has more.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
+/// How often a subscription of the writer itself asks without being woken.
+const POLL_AS_WRITER: Duration = Duration::from_secs(1);
+
 type Reply = oneshot::Sender<Result<Outcome, AppendError>>;
 
 enum Message {
@@ -263,6 +278,8 @@ pub struct Ledger<S> {
     head: watch::Receiver<i64>,
     lease: Arc<Mutex<LeaseState>>,
     renewal: Arc<JoinHandle<()>>,
+    clock: Arc<dyn Clock>,
+    parking: Arc<AsyncMutex<()>>,
 }
 
 impl LeaseState {
@@ -281,6 +298,8 @@ impl<S> Clone for Ledger<S> {
             head: self.head.clone(),
             lease: Arc::clone(&self.lease),
             renewal: Arc::clone(&self.renewal),
+            clock: Arc::clone(&self.clock),
+            parking: Arc::clone(&self.parking),
         }
     }
 }
@@ -306,10 +325,11 @@ impl<S: Store> Ledger<S> {
         let state = Arc::new(Mutex::new(state));
         let renewal =
             tokio::spawn(renew_until_fenced(Arc::clone(&store), Arc::clone(&state), options.lease_ttl));
-        let tenant = options.tenant;
+        let (tenant, clock) = (options.tenant, Arc::clone(&options.clock));
         let writer = Writer::new(Arc::clone(&store), options, lease, head_sender, Arc::clone(&state));
         tokio::spawn(writer.run(requests));
-        Ok(Self { store, tenant, queue, head, lease: state, renewal: Arc::new(renewal) })
+        let (renewal, parking) = (Arc::new(renewal), Arc::default());
+        Ok(Self { store, tenant, queue, head, lease: state, renewal, clock, parking })
     }
 
     /// Appends a request and answers when it is durable.
@@ -339,6 +359,17 @@ impl<S: Store> Ledger<S> {
         &self.store
     }
 
+    /// The time, by the clock that the ledger was opened with.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Held from reading the row of a parked event to the append that changes it: whoever may write is this
+    /// process alone, so nobody else changes it meanwhile.
+    pub async fn parking(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.parking).lock_owned().await
+    }
+
     /// Whether the lease surely holds, by this process's monotonic clock: asked right before anything
     /// leaves the process.
     pub fn lease_holds(&self) -> bool {
@@ -356,9 +387,11 @@ impl<S: Store> Ledger<S> {
         self.head.clone()
     }
 
-    /// Events from a place on, then live.
+    /// Events from a place on, then live. Nobody else writes, so the poll is a fallback only.
     pub fn subscribe(&self, start: Start, query: EventQuery) -> Subscription<S> {
-        Subscription::new(Arc::clone(&self.store), start, query).woken_by(self.head.clone())
+        Subscription::new(Arc::clone(&self.store), start, query)
+            .woken_by(self.head.clone())
+            .polling_every(POLL_AS_WRITER)
     }
 
     /// Writes what is queued, gives the lease up and stops.

@@ -240,8 +240,13 @@ impl<S: Store> Writer<S> {
         let mut draft = Draft::new(&self.lease, self.head, known, now, self.options.seed);
         let mut outcomes = Vec::with_capacity(requests.len());
         for request in requests {
+            let folded = request.rows.iter().find(|of| self.tables.contains(&of.table));
             let outcome = match draft.stage(request) {
                 Err(outcome) => outcome,
+                Ok(_) if folded.is_some() => {
+                    let name = folded.map_or("", |of| of.table.name);
+                    Outcome::Refused { reason: format!("{name} holds what events are folded into") }
+                }
                 Ok(staged) => match self.fold_all(&staged).await? {
                     Err(reason) => Outcome::Refused { reason },
                     Ok(()) => draft.admit(request, staged),
