@@ -1,7 +1,8 @@
 //! The suite's own tables: a tally per stream and of the whole log, and one row of every kind of value.
 
+use robson_eventlog::snapshot::{Part, Scope, Scopes};
 use robson_eventlog::{
-    Column, ColumnKind, FoldError, Projection, RecordedEvent, Row, RowKey, Rows, Table, Value,
+    Column, ColumnKind, FoldError, Projection, RecordedEvent, Row, RowKey, RowQuery, Rows, Table, Value,
 };
 use rust_decimal::Decimal;
 
@@ -120,6 +121,53 @@ impl Projection for Tally {
             ]),
         );
         Ok(())
+    }
+}
+
+/// The scopes of the tallies: one for each stream, with the running row as context.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct TallyScopes;
+
+impl TallyScopes {
+    /// The kind of the scopes.
+    pub(crate) const KIND: &'static str = "tally";
+
+    /// The scope of a stream.
+    pub(crate) fn of(stream_key: &str) -> Scope {
+        Scope { kind: Self::KIND, id: stream_key.to_owned() }
+    }
+}
+
+impl Scopes for TallyScopes {
+    fn fold_version(&self) -> i64 {
+        3
+    }
+
+    fn kinds(&self) -> &'static [&'static str] {
+        &[Self::KIND]
+    }
+
+    fn anchor(&self, _scope: &Scope) -> Option<RowKey> {
+        None
+    }
+
+    fn parts(&self, scope: &Scope, _anchor: Option<&Row>) -> Vec<Part> {
+        let keyed = |key: &str| RowQuery::keys(vec![vec![Value::Text(key.to_owned())]]);
+        vec![
+            Part { table: &TALLIES, query: keyed(&scope.id), is_context: false },
+            Part { table: &RUNNING, query: keyed(RUNNING_KEY), is_context: true },
+        ]
+    }
+
+    fn owners(&self, table: &Table, row: &Row, _find: &dyn Fn(&RowKey) -> Option<Row>) -> Vec<Scope> {
+        match row.get(table, "stream_key") {
+            Some(Value::Text(stream_key)) => vec![Self::of(stream_key)],
+            _ => Vec::new(),
+        }
+    }
+
+    fn names(&self, event: &RecordedEvent) -> Vec<Scope> {
+        vec![Self::of(event.stream.as_str())]
     }
 }
 

@@ -70,16 +70,7 @@ impl Replay {
     /// See [`ReplayError`].
     pub fn fold(&mut self, event: &RecordedEvent) -> Result<(), ReplayError> {
         let log_seq = event.log_seq;
-        let edited = |what| Err(ReplayError::Edited { log_seq, what });
-        if log_seq != self.log_seq + 1 {
-            return edited("an event before it is missing");
-        }
-        if event.prev_hash != self.hash {
-            return edited("it follows another event than the one before it");
-        }
-        if event.expected_hash() != event.hash {
-            return edited("its content does not have its hash");
-        }
+        check_link(event, self.log_seq, self.hash)?;
         for projection in &self.projections {
             fold_into(projection.as_ref(), event, &mut self.rows).map_err(|source| ReplayError::Fold {
                 log_seq,
@@ -118,8 +109,27 @@ impl Replay {
     }
 }
 
+/// Whether an event is the one that was appended behind the event of a place and a hash.
+pub(crate) fn check_link(event: &RecordedEvent, after: i64, hash: ChainHash) -> Result<(), ReplayError> {
+    let edited = |what| Err(ReplayError::Edited { log_seq: event.log_seq, what });
+    if event.log_seq != after + 1 {
+        return edited("an event before it is missing");
+    }
+    if event.prev_hash != hash {
+        return edited("it follows another event than the one before it");
+    }
+    if event.expected_hash() != event.hash {
+        return edited("its content does not have its hash");
+    }
+    Ok(())
+}
+
 /// Folds one event as the ledger does; a row that no earlier event made is absent.
-fn fold_into(projection: &dyn Projection, event: &RecordedEvent, rows: &mut Rows) -> Result<(), FoldError> {
+pub(crate) fn fold_into(
+    projection: &dyn Projection,
+    event: &RecordedEvent,
+    rows: &mut Rows,
+) -> Result<(), FoldError> {
     loop {
         let keys = projection.keys(event, rows)?;
         let missing: Vec<RowKey> = keys.into_iter().filter(|key| !rows.holds(key)).collect();

@@ -33,6 +33,13 @@ impl Timestamp {
         self.0.timestamp_millis()
     }
 
+    /// The instant so much later; nothing beyond what a timestamp holds.
+    pub fn checked_add(self, later: std::time::Duration) -> Option<Self> {
+        let micros = i64::try_from(later.as_micros()).ok()?;
+        let at = self.0.checked_add_signed(chrono::TimeDelta::microseconds(micros))?;
+        Self::try_from(at).ok()
+    }
+
     /// Whether both instants lie in the same UTC month.
     pub fn same_month(self, other: Self) -> bool {
         (self.0.year(), self.0.month()) == (other.0.year(), other.0.month())

@@ -7,6 +7,7 @@
 mod cell;
 mod envelope;
 mod projection;
+mod scopes;
 mod table;
 
 use robson_domain::{Entity, EntityKey};
@@ -17,6 +18,7 @@ use table::Key;
 pub use cell::{BadCell, Cell};
 pub use envelope::{InvalidEvent, event_of, log_time, new_event, time_of};
 pub use projection::TraderTables;
+pub use scopes::{FOLD_VERSION, TraderScopes};
 pub use table::BadRow;
 
 macro_rules! tables {

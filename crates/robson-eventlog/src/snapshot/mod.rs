@@ -1,4 +1,21 @@
 //! Snapshots: what a fold had made of the log at one place, kept so that replay can begin there.
+//!
+//! A snapshot is a shortcut and never the truth: it is no event, no digest covers it, and one that cannot be
+//! trusted is left aside for an older one or for the log.
+
+mod content;
+mod restore;
+mod schedule;
+mod scope;
+mod take;
+mod watch;
+
+pub use content::{BadSnapshot, Content};
+pub use restore::{Restored, restore};
+pub use schedule::{Reason, Schedule, Triggers};
+pub use scope::{Part, Scope, Scopes};
+pub use take::take;
+pub use watch::Watch;
 
 use crate::event::EventId;
 use crate::table::{Column, ColumnKind, Row, Table, Value};
