@@ -3,6 +3,7 @@
 //! It decides nothing about the product; it runs cargo and reads files.
 #![expect(clippy::print_stdout, reason = "a command-line tool")]
 
+mod bench;
 mod cargo;
 mod ci;
 mod postgres;
@@ -21,6 +22,9 @@ usage: cargo xtask COMMAND
               everything that a change must pass, on every backend; steps: fmt, tidy, clippy, build,
               database, test, docs, features; the last line is the sum of all tests
   ci          test, then cargo-deny and every combination of features
+  bench [--quick] [--backend sqlite|postgres] [--only FIGURE] [--rounds N] [--log-events N] [--write-docs]
+              the log beside what others would use: a table per backend, target/bench/bench.json and a chart;
+              --write-docs puts them into docs/benchmarks.md, --quick only shows that it all runs
   tidy        the rules of ARCHITECTURE.md and CONTRIBUTING.md that no compiler checks
   postgres [COMMAND [ARG]..]
               a private PostgreSQL server for the length of COMMAND, which finds its URL in
@@ -44,6 +48,7 @@ fn run() -> Result<ExitCode> {
     match command.as_deref() {
         Some("test") => test::run(&test::Options::parse(&rest)?),
         Some("ci") if rest.is_empty() => ci::run(),
+        Some("bench") => bench::run(&rest),
         Some("tidy") if rest.is_empty() => tidy::run().map(|()| ExitCode::SUCCESS),
         Some("postgres") => postgres::run(&rest),
         None | Some("help" | "-h" | "--help") => {

@@ -72,7 +72,10 @@ pub(crate) fn run_steps(steps: &mut Steps, test_arguments: &[String]) -> Result<
     let workspace = Workspace::load()?;
     let mut server = None;
 
-    steps.run("fmt", || succeed(cargo().args(["fmt", "--all", "--check"])).map(none));
+    steps.run("fmt", || {
+        succeed(cargo().args(["fmt", "--all", "--check"]))?;
+        succeed(cargo().args(["fmt", "--manifest-path", "peers/Cargo.toml", "--all", "--check"])).map(none)
+    });
     steps.run("tidy", || tidy::run().map(none));
     steps.run("clippy", || {
         let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "history")]
 pub mod history;
+#[cfg(feature = "measure")]
+pub mod measure;
 #[cfg(feature = "postgres-server")]
 pub mod postgres_server;
 mod wait;
