@@ -10,6 +10,7 @@ pub mod consumer;
 pub mod digest;
 pub mod doorbell;
 pub mod event;
+pub mod event_store;
 pub mod ledger;
 pub mod log_tables;
 pub mod names;
@@ -21,6 +22,7 @@ pub mod rebuild;
 pub mod replay;
 pub mod snapshot;
 pub mod store;
+pub mod stream;
 pub mod subscription;
 pub mod table;
 pub mod time;
@@ -33,6 +35,7 @@ pub use consumer::{
 };
 pub use doorbell::Bells;
 pub use event::{Actor, ActorType, ChainHash, EventId, Fingerprint, NewEvent, RecordedEvent, Trace};
+pub use event_store::{EventStore, EventStoreError, LedgerEventStore};
 pub use ledger::{
     Append, AppendError, Appended, EventReceipt, Expected, Ledger, LedgerOptions, OpenError, Outcome,
 };

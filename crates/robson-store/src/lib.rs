@@ -4,6 +4,7 @@
 //! mirror each other's file names, so a diff shows what differs.
 
 pub mod any;
+pub mod event_store;
 #[cfg(feature = "memory")]
 pub mod memory;
 pub mod open;
@@ -19,6 +20,7 @@ pub mod sqlite;
 pub mod testing;
 
 pub use any::{AnyStore, BackendReport};
+pub use event_store::{EventStoreOptions, OpenEventStoreError, open_event_store};
 #[cfg(feature = "memory")]
 pub use memory::MemoryStore;
 pub use open::{Access, DatabaseUrl, OpenError, OpenOptions};

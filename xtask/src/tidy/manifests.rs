@@ -58,7 +58,11 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
         &["robsond", "robson-cli", "robson-conformance", "robson-stories", "xtask"],
         "a library names its errors in an enum",
     ),
-    ("clap", &["robsond", "robson-cli", "xtask"], "only the binaries have a command line"),
+    (
+        "clap",
+        &["robsond", "robson-cli", "xtask"],
+        "only the binaries have a command line",
+    ),
 ];
 
 /// Crates that are functions of their arguments, and what they therefore do not link.

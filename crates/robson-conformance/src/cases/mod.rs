@@ -2,6 +2,7 @@
 
 mod append;
 mod durability;
+mod event_store;
 mod expected;
 mod idempotency;
 mod order;
