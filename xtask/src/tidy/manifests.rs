@@ -27,6 +27,7 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ("robson-engine", &["robson-domain"]),
     ("robson-store", &["robson-eventlog"]),
     ("robson-projector", &["robson-domain", "robson-eventlog"]),
+    ("robson-cqrs", &["robson-eventlog"]),
     ("robson-conformance", &["robson-eventlog"]),
     ("robson-venue", &["robson-domain", "robson-eventlog"]),
     ("robsond", PRODUCT),
