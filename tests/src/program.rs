@@ -27,7 +27,7 @@ pub fn program(name: &str) -> Result<PathBuf> {
     let path = folder.join(name);
     ensure!(
         path.is_file(),
-        "there is no `{name}` in {}: build it with `cargo build -p robsond -p robson-cli`, or set {BIN_DIR}",
+        "there is no `{name}` in {}: build it with `cargo build --workspace`, or set {BIN_DIR}",
         folder.display()
     );
     Ok(path)
@@ -79,7 +79,7 @@ pub enum Signal {
     Continue,
 }
 
-/// A running `robsond`; it is killed with this value.
+/// A running server, `robsond` or another one; it is killed with this value.
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
@@ -88,7 +88,11 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    pub(crate) fn start(command: &mut Command) -> Result<Self> {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(command: &mut Command) -> Result<Self> {
         let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = piped.spawn().with_context(|| format!("start {command:?}"))?;
         let out = Heard::from(child.stdout.take().context("its output is piped")?);

@@ -44,6 +44,7 @@ const DIRECTION: &[(&str, &[&str])] = &[
             "robsond",
         ],
     ),
+    ("order-processing", &["robson-eventlog", "robson-store"]),
     ("xtask", &["robson-testkit", "robson-conformance"]),
 ];
 
@@ -56,12 +57,12 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ("refinery-core", &["robson-store"], "migrations live in robson-store"),
     (
         "anyhow",
-        &["robsond", "robson-cli", "robson-conformance", "robson-stories", "xtask"],
+        &["robsond", "robson-cli", "robson-conformance", "robson-stories", "order-processing", "xtask"],
         "a library names its errors in an enum",
     ),
     (
         "clap",
-        &["robsond", "robson-cli", "xtask"],
+        &["robsond", "robson-cli", "order-processing", "xtask"],
         "only the binaries have a command line",
     ),
 ];
