@@ -1,6 +1,7 @@
 //! SIGNAL_REJECTED: stop, size, risk or approval refused a signal.
 //!
-//! The position stays armed: an only try is followed by `POSITION_DISARMED`, any other by a new detector.
+//! The position stays armed: an only try is followed by `POSITION_DISARMED`, any other by a new detector. A
+//! decision that waited for its approval is forgotten, and the risk that it reserved is free again.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,13 +30,18 @@ impl EventBody for SignalRejected {
         StreamName::Position(self.position_id)
     }
 
-    fn touches(&self, _entities: &Entities) -> Vec<EntityKey> {
-        vec![EntityKey::Position(self.position_id)]
+    fn touches(&self, entities: &Entities) -> Vec<EntityKey> {
+        entities.position_keys(self.position_id)
     }
 
-    fn apply(&self, _ctx: &EventContext, entities: &mut Entities) -> Result<(), Violation> {
+    fn apply(&self, ctx: &EventContext, entities: &mut Entities) -> Result<(), Violation> {
         let position = entities.existing_position(self.position_id)?;
         step(position.state, Happening::SignalRefused, position.standing())?;
-        Ok(())
+        if position.entry_signal_id != Some(self.signal_id) {
+            return Ok(());
+        }
+        let mut position = position.clone();
+        position.forget_entry();
+        entities.replace_position(position, ctx)
     }
 }
