@@ -103,10 +103,19 @@ async fn asked_and_told(backend: Backend) -> Result<()> {
     let stream = |last: &str| http.with("Last-Event-ID", last).stream("/api/v1/events", 5);
     ensure!(stream("0")? == ["1", "2", "3", "4", "5"] && stream("3")?[0] == "4");
 
+    let open = require(http.get("/api/v1/monthly-halt")?, 200)?;
+    ensure!(open["halted"] == false && open["budget"]["base"].is_string(), "{open}");
+
     let panicked = require(http.post("/api/v1/panic", &json!({}))?, 200)?;
     ensure!(panicked["positions"][0]["position_id"] == long.as_str(), "{panicked}");
     http.wait_for(&path, |answer| answer.json()["state"] == "closed")?;
     ensure!(http.get("/metrics")?.text.contains("# TYPE robsond_"), "Prometheus text");
+
+    let reason = json!({ "reason": "the story ends" });
+    require(http.post("/api/v1/monthly-halt", &reason)?, 200)?;
+    let halted = require(http.get("/api/v1/monthly-halt")?, 200)?;
+    ensure!(halted["halted"] == true && halted["reason"] == "the story ends", "{halted}");
+    ensure!(halted["since"].is_string() && halted["limit"] == "operator", "{halted}");
 
     daemon.signal(Signal::Terminate)?;
     daemon.finish(10)?.printed()?;
@@ -139,7 +148,19 @@ async fn by_command_line(backend: Backend) -> Result<()> {
     ensure!(unknown.code == Some(5), "an unknown symbol: {unknown:?}");
     ensure!(with_daemon.robson(&["status"])?.printed()?.contains("BTCUSD"), "the status shows what is armed");
     with_daemon.robson(&["disarm", &short])?.printed()?;
-    with_daemon.robson(&["arm", "BTCUSD", "--side", "long"])?.printed()?;
+    with_daemon.robson(&["entries", "stop", "--reason", "news at noon"])?.printed()?;
+    let stopped = with_daemon.robson(&["arm", "BTCUSD", "--side", "long"])?;
+    ensure!(stopped.code == Some(3) && stopped.err.contains("entries are stopped"), "{stopped:?}");
+    with_daemon.robson(&["entries", "resume"])?.printed()?;
+    with_daemon.robson(&["strategies", "create", "breakout", "--max-exposure", "5000"])?.printed()?;
+    let arm_breakout = ["arm", "BTCUSD", "--side", "long", "--strategy", "breakout"];
+    let disabled = with_daemon.robson(&arm_breakout)?;
+    ensure!(disabled.code == Some(6), "a strategy is made disabled: {disabled:?}");
+    with_daemon.robson(&["strategies", "enable", "breakout"])?.printed()?;
+    with_daemon.robson(&["strategies", "update", "breakout", "--daily-loss-limit", "100"])?.printed()?;
+    let strategies = with_daemon.robson(&["strategies", "list"])?.printed()?;
+    ensure!(strategies.contains("5000.00") && strategies.contains("100.00"), "{strategies}");
+    with_daemon.robson(&arm_breakout)?.printed()?;
     let asked = with_daemon.robson(&["panic"])?;
     ensure!(asked.code == Some(2) && asked.err.contains("--confirm"), "{asked:?}");
     with_daemon.robson(&["panic", "--confirm"])?.printed()?;
@@ -159,6 +180,15 @@ async fn by_command_line(backend: Backend) -> Result<()> {
         serde_json::from_str(&alone.robson(&["positions", "--state", "armed", "--json"])?.printed()?)?;
     let id = live.first().and_then(|position| position["position_id"].as_str()).context("it is armed")?;
     alone.robson(&["disarm", id])?.printed()?;
+    alone.robson(&["entries", "stop"])?.printed()?;
+    ensure!(alone.robson(&["arm", "BTCUSD", "--side", "long"])?.code == Some(3), "entries are stopped");
+    alone.robson(&["entries", "resume"])?.printed()?;
+    alone.robson(&["strategies", "disable", "breakout", "--reason", "under review"])?.printed()?;
+    let shown = alone.robson(&["halt"])?;
+    ensure!(shown.code == Some(2) && shown.out.contains("is not halted"), "{shown:?}");
+    for needs_daemon in [["halt", "--confirm"], ["approve", "00000000-0000-0000-0000-000000000001"]] {
+        ensure!(alone.robson(&needs_daemon)?.code == Some(3), "{needs_daemon:?}");
+    }
     let Ran { code, err, .. } = alone.robson(&["panic", "--confirm"])?;
     ensure!(code == Some(3) && err.contains("start `robsond`"), "{err}");
     alone.robson(&["replay", "--verify"])?.printed().map(drop)

@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use robson_domain::{CommandId, EntryMode, Fraction, Money, PositionState, Side, Symbol, TrailingPolicy};
+use robson_domain::{
+    ApprovalMode, CommandId, EntryMode, Fraction, Json, Money, PositionState, Side, Symbol, TrailingPolicy,
+};
 use robson_eventlog::TenantId;
+use robsond::operator::Words;
 use rust_decimal::Decimal;
 
 /// Arms trades, sizes them from the chart, owns every exit, and explains each step from its log.
@@ -72,9 +75,27 @@ pub enum Command {
     /// Closes a position at market.
     #[command(after_help = "Example:\n  robson close 1fd1e8ef")]
     Close(OnePosition),
+    /// Clears a position's error: what is held is watched again, what holds nothing ends.
+    #[command(after_help = "Example:\n  robson clear 1fd1e8ef")]
+    Clear(OnePosition),
     /// Disarms everything and closes everything at market; without --confirm, shows what that would be.
     #[command(after_help = "Example:\n  robson panic --confirm")]
     Panic(Panic),
+    /// As panic, and no entries until the next UTC month; without --confirm, shows how the month stands.
+    #[command(after_help = "Example:\n  robson halt --confirm --reason \"the strategy is broken\"")]
+    Halt(Halt),
+    /// Stops entries, or lets them go on; exits always go on.
+    #[command(subcommand, after_help = "Example:\n  robson entries stop --reason \"news at noon\"")]
+    Entries(Entries),
+    /// Admits an entry that waits for the operator; `robson status` lists them.
+    #[command(after_help = "Example:\n  robson approve 8ef2e9bb")]
+    Approve(OneDecision),
+    /// Refuses an entry that waits for the operator.
+    #[command(after_help = "Example:\n  robson deny 8ef2e9bb")]
+    Deny(OneDecision),
+    /// Strategies: what positions count for, and their own limits.
+    #[command(subcommand, after_help = "Example:\n  robson strategies list")]
+    Strategies(Strategies),
     /// Live positions, the month's budget, balances.
     #[command(after_help = "Examples:\n  robson status\n  robson status --watch")]
     Status(Status),
@@ -126,9 +147,15 @@ pub struct Arm {
     /// long or short.
     #[arg(long)]
     pub side: Side,
-    /// What the entry waits for: immediate or confirmed_trend.
+    /// What the entry waits for: immediate, confirmed_trend, confirmed_reversal or confirmed_key_level.
     #[arg(long, default_value = "confirmed_trend", value_name = "MODE")]
     pub entry: EntryMode,
+    /// Who admits the entry: automatic (the risk gate alone) or human_confirmation.
+    #[arg(long, default_value = "automatic", value_name = "MODE")]
+    pub approval: ApprovalMode,
+    /// The strategy that it counts for: its name, or its id [default: the operator's own].
+    #[arg(long)]
+    pub strategy: Option<String>,
     /// How the stop follows the price: continuous or span.
     #[arg(long, default_value = "continuous", value_name = "POLICY")]
     pub trailing: TrailingPolicy,
@@ -173,6 +200,149 @@ pub struct Panic {
     pub retry: Retry,
 }
 
+/// Whether it is meant, and why.
+#[derive(Debug, Args)]
+pub struct Halt {
+    /// Does it.
+    #[arg(long)]
+    pub confirm: bool,
+    /// Why, for the log.
+    #[arg(long, default_value = "halted by the operator", value_name = "TEXT")]
+    pub reason: Words,
+    /// What makes a retry the same command.
+    #[command(flatten)]
+    pub retry: Retry,
+}
+
+/// What becomes of entries.
+#[derive(Debug, Subcommand)]
+pub enum Entries {
+    /// Nothing is opened until entries resume.
+    #[command(after_help = "Example:\n  robson entries stop --reason \"news at noon\"")]
+    Stop(Because),
+    /// Entries go on.
+    #[command(after_help = "Example:\n  robson entries resume --reason \"the news are out\"")]
+    Resume(Because),
+}
+
+/// Why.
+#[derive(Debug, Args)]
+pub struct Because {
+    /// Why, for the log.
+    #[arg(long, default_value = "decided by the operator", value_name = "TEXT")]
+    pub reason: Words,
+    /// What makes a retry the same command.
+    #[command(flatten)]
+    pub retry: Retry,
+}
+
+/// An entry that waits for the operator.
+#[derive(Debug, Args)]
+pub struct OneDecision {
+    /// The decision's id or its position's, or as much of its beginning or end as no other has.
+    #[arg(value_name = "DECISION")]
+    pub decision: String,
+    /// What makes a retry the same command.
+    #[command(flatten)]
+    pub retry: Retry,
+}
+
+/// What to do with strategies.
+#[derive(Debug, Subcommand)]
+pub enum Strategies {
+    /// What there is, and what it came to.
+    #[command(after_help = "Example:\n  robson strategies list --json")]
+    List,
+    /// Makes one; it may not enter before it is enabled.
+    #[command(
+        after_help = "Example:\n  robson strategies create breakout --max-exposure 5000 --daily-loss-limit 150"
+    )]
+    Create(CreateStrategy),
+    /// Lets one enter.
+    #[command(after_help = "Example:\n  robson strategies enable breakout")]
+    Enable(OneStrategy),
+    /// Keeps one from entering; what it holds goes on.
+    #[command(after_help = "Example:\n  robson strategies disable breakout --reason \"under review\"")]
+    Disable(DisableStrategy),
+    /// Changes one's settings; what is not named stays.
+    #[command(after_help = "Example:\n  robson strategies update breakout --max-exposure 2500")]
+    Update(UpdateStrategy),
+}
+
+/// A strategy to be.
+#[derive(Debug, Args)]
+pub struct CreateStrategy {
+    /// Its name.
+    pub name: Words,
+    /// Its kind.
+    #[arg(long = "type", default_value = "operator", value_name = "KIND")]
+    pub kind: Words,
+    /// The largest notional that it may hold [default: no limit of its own].
+    #[arg(long, value_parser = limit, value_name = "AMOUNT")]
+    pub max_exposure: Option<Money>,
+    /// The loss of a UTC day from which it enters no more [default: no limit of its own].
+    #[arg(long, value_parser = limit, value_name = "AMOUNT")]
+    pub daily_loss_limit: Option<Money>,
+    /// What its detectors are set to, as JSON without fractions.
+    #[arg(long, value_parser = json, value_name = "JSON")]
+    pub detector_config: Option<Json>,
+    /// What makes a retry the same command.
+    #[command(flatten)]
+    pub retry: Retry,
+}
+
+/// A strategy.
+#[derive(Debug, Args)]
+pub struct OneStrategy {
+    /// Its name, or its id.
+    pub strategy: String,
+    /// What makes a retry the same command.
+    #[command(flatten)]
+    pub retry: Retry,
+}
+
+/// A strategy that may enter no more.
+#[derive(Debug, Args)]
+pub struct DisableStrategy {
+    /// Its name, or its id.
+    pub strategy: String,
+    /// Why, for the log.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<Words>,
+    /// What makes a retry the same command.
+    #[command(flatten)]
+    pub retry: Retry,
+}
+
+/// What changes about a strategy.
+#[derive(Debug, Args)]
+pub struct UpdateStrategy {
+    /// Its name, or its id.
+    pub strategy: String,
+    /// The largest notional that it may hold; `none`: no limit of its own.
+    #[arg(long, value_parser = Limit::parse, value_name = "AMOUNT")]
+    pub max_exposure: Option<Limit>,
+    /// The loss of a UTC day from which it enters no more; `none`: no limit of its own.
+    #[arg(long, value_parser = Limit::parse, value_name = "AMOUNT")]
+    pub daily_loss_limit: Option<Limit>,
+    /// What its detectors are set to, as JSON without fractions.
+    #[arg(long, value_parser = json, value_name = "JSON")]
+    pub detector_config: Option<Json>,
+    /// What makes a retry the same command.
+    #[command(flatten)]
+    pub retry: Retry,
+}
+
+/// A limit that is set, or lifted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit(pub Option<Money>);
+
+impl Limit {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "none" { Ok(Self(None)) } else { limit(text).map(|limit| Self(Some(limit))) }
+    }
+}
+
 /// How long to look.
 #[derive(Debug, Args)]
 pub struct Status {
@@ -206,8 +376,10 @@ pub enum Events {
     /// From a place on, oldest first.
     #[command(after_help = "Example:\n  robson events list --type FILL_RECEIVED --after 100 --limit 20")]
     List(EventFilter),
-    /// Those that hold a text.
-    #[command(after_help = "Example:\n  robson events search trailing_stop --limit 5")]
+    /// Those that hold a text, or belong to a trace or a position.
+    #[command(
+        after_help = "Examples:\n  robson events search trailing_stop --limit 5\n  robson events search --position-id 1fd1e8ef --query stop"
+    )]
     Search(Search),
     /// The newest.
     #[command(after_help = "Example:\n  robson events tail --limit 20 --follow")]
@@ -243,8 +415,9 @@ pub struct EventFilter {
 /// What to look for.
 #[derive(Debug, Args)]
 pub struct Search {
-    /// The text.
-    pub text: String,
+    /// The text; the same as --query.
+    #[arg(conflicts_with = "query")]
+    pub text: Option<String>,
     /// Which events.
     #[command(flatten)]
     pub filter: EventFilter,
@@ -307,6 +480,15 @@ pub enum Db {
 pub struct Completions {
     /// The shell.
     pub shell: clap_complete::Shell,
+}
+
+fn limit(text: &str) -> Result<Money, String> {
+    let money: Money = text.parse().map_err(|error: robson_domain::InvalidAmount| error.to_string())?;
+    if money > Money::ZERO { Ok(money) } else { Err("a limit is above 0".to_owned()) }
+}
+
+fn json(text: &str) -> Result<Json, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 fn capital(text: &str) -> Result<Money, String> {

@@ -27,6 +27,13 @@ pub enum Request {
         /// The body.
         body: Value,
     },
+    /// A body that takes the place of what stands at a path.
+    Put {
+        /// The path under `/api/v1`.
+        path: String,
+        /// The body.
+        body: Value,
+    },
     /// The end of what stands at a path.
     Delete {
         /// The path under `/api/v1`.
@@ -70,6 +77,10 @@ impl Daemon {
         let answered = match request {
             Request::Post { path, body } => {
                 let builder = self.agent.post(format!("{}/api/v1{path}", self.url));
+                self.with_headers(builder, id).send_json(body)
+            }
+            Request::Put { path, body } => {
+                let builder = self.agent.put(format!("{}/api/v1{path}", self.url));
                 self.with_headers(builder, id).send_json(body)
             }
             Request::Delete { path } => {

@@ -25,7 +25,15 @@ pub async fn run(db: &Database, args: Events, printer: &mut Printer) -> Result<(
     match args {
         Events::List(filter) => list(db, &filter, printer).await,
         Events::Search(search) => {
-            list(db, &EventFilter { query: Some(search.text), ..search.filter }, printer).await
+            let filter = EventFilter { query: search.text.or(search.filter.query), ..search.filter };
+            let EventFilter { stream, types, trace_id, position_id, query, .. } = &filter;
+            let is_narrow = stream.is_some() || trace_id.is_some() || position_id.is_some();
+            if !is_narrow && types.is_empty() && query.is_none() {
+                return Err(Failure::usage(
+                    "search for what: a text, --trace-id, --position-id, --stream or --type is needed",
+                ));
+            }
+            list(db, &filter, printer).await
         }
         Events::Tail(args) => tail(db, &args, printer).await,
     }

@@ -6,6 +6,7 @@ use std::io;
 use robson_eventlog::{AcquireError, ReplayError, StoreError};
 use robson_store::OpenError;
 use robsond::operator::Refused;
+use robsond::questions::QuestionError;
 use robsond::schema::SchemaError;
 
 /// What the operator's scripts can tell apart.
@@ -173,6 +174,15 @@ impl From<StoreError> for Failure {
         match error {
             StoreError::UnknownTenant(_) => Self::not_found(error.to_string()),
             _ => Self::error(chain(&error)),
+        }
+    }
+}
+
+impl From<QuestionError> for Failure {
+    fn from(error: QuestionError) -> Self {
+        match error {
+            QuestionError::Store(error) => error.into(),
+            QuestionError::Unreadable(what) => crate::positions::unreadable(what),
         }
     }
 }

@@ -21,12 +21,13 @@ pub mod replay;
 pub mod settings;
 pub mod status;
 pub mod story;
+pub mod strategies;
 pub mod tables;
 pub mod why;
 
 use clap::CommandFactory as _;
 
-use args::{Cli, Command, Db};
+use args::{Cli, Command, Db, Strategies};
 use db::Database;
 use failure::Failure;
 use printer::Printer;
@@ -53,7 +54,15 @@ pub async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
         Command::Arm(args) => commands::run_arm(&settings, args, printer).await,
         Command::Disarm(args) => commands::run_disarm(&settings, args, printer).await,
         Command::Close(args) => commands::run_close(&settings, args, printer).await,
+        Command::Clear(args) => commands::run_clear(&settings, args, printer).await,
         Command::Panic(args) => commands::run_panic(&settings, args, printer).await,
+        Command::Halt(args) => commands::run_halt(&settings, args, printer).await,
+        Command::Entries(args) => commands::run_entries(&settings, args, printer).await,
+        Command::Approve(args) => commands::run_decision(&settings, args, true, printer).await,
+        Command::Deny(args) => commands::run_decision(&settings, args, false, printer).await,
+        Command::Strategies(args) if !matches!(args, Strategies::List) => {
+            strategies::run(&settings, args, printer).await
+        }
         Command::Doctor => doctor::run(&settings, printer).await,
         Command::Db(Db::Init) => db::run_schema(Schema::init(&settings.database), printer).await,
         Command::Db(Db::Migrate) => db::run_schema(Schema::migrate(&settings.database), printer).await,
@@ -72,6 +81,7 @@ pub async fn read(db: &Database, command: Command, printer: &mut Printer) -> Res
         Command::Positions(args) => tables::run_positions(db, &args, printer).await,
         Command::Orders(args) => tables::run_orders(db, &args, printer).await,
         Command::Fills(args) => tables::run_fills(db, &args, printer).await,
+        Command::Strategies(Strategies::List) => strategies::list(db, printer).await,
         Command::Balances => tables::run_balances(db, printer).await,
         Command::Events(args) => events::run(db, args, printer).await,
         Command::Why(args) => why::run(db, &args, printer).await,

@@ -1,4 +1,4 @@
-//! `arm` and `disarm` without a daemon: the command line becomes the writer for the length of the command.
+//! What needs no venue, without a daemon: the command line becomes the writer for the length of the command.
 
 use std::ffi::OsString;
 
@@ -31,7 +31,7 @@ pub async fn execute(
     let actor = settings.operator.as_deref().unwrap_or("operator");
     let done = robsond::offline::execute(&configured, id, actor, &command).await;
     done.map_err(|error| match error {
-        OfflineError::Held | OfflineError::NeedsVenue(_) => unreachable,
+        OfflineError::Held | OfflineError::NeedsDaemon(_) => unreachable,
         OfflineError::NoAccount => Failure::new(ExitCode::DaemonUnreachable, error.to_string()),
         OfflineError::Refused(refused) => refused.into(),
         OfflineError::Database(error) => error.into(),

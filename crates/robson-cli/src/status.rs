@@ -1,11 +1,14 @@
 //! `status`: live positions, the month's budget and balances, from the database alone.
 
+use std::fmt;
 use std::time::Duration;
 
-use robson_domain::{RiskScope, RiskState};
+use robson_domain::{AccountId, Month, RiskScope, RiskState};
 use robson_eventlog::{Row, RowQuery, Value};
 use robson_projector::{balances_current, positions_current, risk_state_current, time_of};
+use robsond::questions::{self, Halt, WaitingEntry};
 use rust_decimal::Decimal;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::args::Status;
@@ -40,6 +43,95 @@ pub async fn run(db: &Database, args: &Status, printer: &mut Printer) -> Result<
     }
 }
 
+/// Whether an account is halted, and what halted it.
+#[derive(Debug, Clone, Serialize)]
+pub struct AccountHalt {
+    account_id: AccountId,
+    period: Month,
+    halted: bool,
+    halt: Option<Halt>,
+}
+
+impl fmt::Display for AccountHalt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (account, period) = (short_id(self.account_id), self.period);
+        match &self.halt {
+            None if self.halted => write!(f, "account {account} is halted for the rest of {period}"),
+            None => write!(f, "account {account} is not halted in {period}"),
+            Some(halt) => {
+                let why = halt.reason.as_deref().unwrap_or(halt.limit.as_str());
+                let since = seconds(halt.at);
+                write!(
+                    f,
+                    "account {account} is halted for the rest of {period} since {since} by {}: {why}",
+                    halt.by
+                )
+            }
+        }
+    }
+}
+
+/// Which accounts are halted.
+///
+/// # Errors
+/// As the store says.
+pub async fn halts(db: &Database) -> Result<Vec<AccountHalt>, Failure> {
+    let of_accounts = RowQuery::filter("scope", Value::Text(RiskScope::Account.to_string()));
+    let mut halts = Vec::new();
+    for row in db.rows(&risk_state_current::TABLE, &of_accounts).await? {
+        let risk = risk_state_current::entity(&row).map_err(unreadable)?;
+        let halt = match db.tenant() {
+            Some(tenant) if risk.halted => questions::halt_of(db.store().as_ref(), tenant, &risk).await?,
+            _ => None,
+        };
+        let (account_id, period, halted) = (risk.key.account_id, risk.period, risk.halted);
+        halts.push(AccountHalt { account_id, period, halted, halt });
+    }
+    Ok(halts)
+}
+
+/// The entries that wait for the operator.
+///
+/// # Errors
+/// As the store says.
+pub async fn waiting(db: &Database) -> Result<Vec<WaitingEntry>, Failure> {
+    match db.tenant() {
+        Some(tenant) => Ok(questions::waiting_entries(db.store().as_ref(), tenant).await?),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn waiting_listing(waiting: &[WaitingEntry]) -> Listing {
+    let cells = |entry: &WaitingEntry| {
+        vec![
+            Cell::of(short_id(entry.decision_id)),
+            Cell::of(short_id(entry.position_id)),
+            Cell::of(&entry.symbol),
+            Cell::of(entry.side),
+            Cell::of(entry.entry_price),
+            Cell::of(entry.stop_price),
+            Cell::of(entry.quantity),
+            Cell::of(cents(entry.planned_risk.get())),
+            Cell::time(entry.expires_at),
+        ]
+    };
+    Listing {
+        columns: vec![
+            ("DECISION", Align::Left),
+            ("POSITION", Align::Left),
+            ("SYMBOL", Align::Left),
+            ("SIDE", Align::Left),
+            ("ENTRY", Align::Right),
+            ("STOP", Align::Right),
+            ("QUANTITY", Align::Right),
+            ("RISK", Align::Right),
+            ("WAITS UNTIL", Align::Left),
+        ],
+        rows: waiting.iter().map(cells).collect(),
+        when_empty: "no entry waits",
+    }
+}
+
 /// One line of JSON where it is one of many.
 async fn look(db: &Database, is_one_of_many: bool, printer: &mut Printer) -> Result<(), Failure> {
     let head = db.head().await?;
@@ -47,6 +139,7 @@ async fn look(db: &Database, is_one_of_many: bool, printer: &mut Printer) -> Res
     let of_accounts = RowQuery::filter("scope", Value::Text(RiskScope::Account.to_string()));
     let risk = db.rows(&risk_state_current::TABLE, &of_accounts).await?;
     let balances = db.rows(&balances_current::TABLE, &RowQuery::all()).await?;
+    let waiting = waiting(db).await?;
     let states =
         risk.iter().map(risk_state_current::entity).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
     if printer.is_json {
@@ -61,6 +154,7 @@ async fn look(db: &Database, is_one_of_many: bool, printer: &mut Printer) -> Res
             "positions": positions,
             "budgets": budgets,
             "balances": balances,
+            "approvals": waiting,
         });
         return Ok(printer.json(&json, is_one_of_many)?);
     }
@@ -72,6 +166,10 @@ async fn look(db: &Database, is_one_of_many: bool, printer: &mut Printer) -> Res
     printer.line("")?;
     printer.table(&positions::listing(live.iter().map(|(_, position)| position), "no live positions"))?;
     printer.line("")?;
+    if !waiting.is_empty() {
+        printer.table(&waiting_listing(&waiting))?;
+        printer.line("")?;
+    }
     printer.table(&budgets(&states))?;
     printer.line("")?;
     Ok(printer.table(&tables::balances(&balances)?)?)

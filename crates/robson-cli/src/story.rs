@@ -1,6 +1,6 @@
 //! What an event says, in one line for people.
 
-use robson_domain::{Event, Json, Timestamp};
+use robson_domain::{Event, Json, LimitKind, Timestamp};
 use robson_eventlog::RecordedEvent;
 use robson_projector::{event_of, time_of};
 use rust_decimal::Decimal;
@@ -58,22 +58,27 @@ fn words(event: &Event) -> Option<String> {
             cents(passed.capital_base.get())
         ),
         Event::RiskCheckFailed(failed) => format!("{}: {}", failed.severity, failed.violation_reason),
-        Event::RiskLimitExceeded(limit) => format!(
-            "{} for {}: {} of {}",
-            limit.action,
-            limit.period,
-            cents(limit.actual_value.get()),
-            cents(limit.limit_value.get())
-        ),
+        Event::RiskLimitExceeded(limit) => {
+            let (actual, allowed) = (cents(limit.actual_value.get()), cents(limit.limit_value.get()));
+            match (limit.limit, &limit.reason) {
+                (LimitKind::Operator, Some(reason)) => {
+                    format!("{} for {}: {reason}", limit.action, limit.period)
+                }
+                _ => format!("{} for {}: {actual} of {allowed}", limit.action, limit.period),
+            }
+        }
         Event::DecisionProposed(decision) => format!(
-            "{} {} {} at {}, stop {} ({} away), planned risk {}",
+            "{} {} {} at {}, stop {} ({} away), planned risk {}{}",
             decision.action,
             decision.side,
             decision.quantity,
             decision.entry_price,
             decision.stop_price,
             decision.stop_distance,
-            cents(decision.planned_risk.get())
+            cents(decision.planned_risk.get()),
+            decision.approval_expires_at.map_or_else(String::new, |until| {
+                format!(", waits for the operator until {}", seconds(until))
+            })
         ),
         Event::SignalRejected(rejected) => format!("{}: {}", rejected.reason_code, rejected.reason),
         Event::IntentCreated(intent) => {
@@ -137,6 +142,18 @@ fn words(event: &Event) -> Option<String> {
         }
         Event::StrategyCreated(strategy) => strategy.strategy_name.clone(),
         Event::StrategyEnabled(strategy) => strategy.strategy_name.clone(),
+        Event::StrategyDisabled(strategy) => strategy.reason.clone().unwrap_or_else(|| "disabled".to_owned()),
+        Event::StrategyConfigUpdated(update) => {
+            let limit = |name: &str, limit: Option<robson_domain::Money>| {
+                format!(", {name} {}", limit.map_or_else(|| "none".to_owned(), |limit| cents(limit.get())))
+            };
+            let limits = update.risk_config.as_ref().map(|limits| {
+                limit("most exposure", limits.max_exposure)
+                    + &limit("most daily loss", limits.daily_loss_limit)
+            });
+            let detectors = if update.detector_config.is_some() { ", its detectors" } else { "" };
+            format!("settings {}{}{detectors}", update.config_version, limits.unwrap_or_default())
+        }
         Event::MarketDataGapDetected(gap) => {
             format!(
                 "{}: nothing for {} s after {}",

@@ -113,9 +113,11 @@ pub struct RiskRequest {
     pub exposure: Money,
     /// The notional of the trade.
     pub notional: Money,
-    /// The most exposure that the strategy sets, if any.
+    /// The most notional that the strategy may hold, if it sets a limit.
     pub max_exposure: Option<Money>,
-    /// The net result of the UTC day.
+    /// The notional that the strategy holds, before the trade.
+    pub strategy_exposure: Money,
+    /// The net result of the strategy's UTC day.
     pub daily_net: Money,
     /// The daily loss that the strategy bears, if it sets one.
     pub daily_loss_limit: Option<Money>,
@@ -176,7 +178,7 @@ impl RiskRequest {
         let month = &self.month;
         let planned_risk = self.planned_risk.map_or_else(|| month.trade_limit(), Ok)?;
         let exposure_after = self.exposure.plus(self.notional)?;
-        let checks = self.checks(planned_risk, exposure_after)?;
+        let checks = self.checks(planned_risk)?;
         let failed: Vec<FailedCheck> =
             checks.iter().filter(|(failed, _)| *failed).map(|(_, check)| *check).collect();
         if !failed.is_empty() {
@@ -195,11 +197,7 @@ impl RiskRequest {
     }
 
     /// Each check that applies: whether it failed, its limit and what was found.
-    fn checks(
-        &self,
-        planned_risk: Money,
-        exposure_after: Money,
-    ) -> Result<Vec<(bool, FailedCheck)>, Overflow> {
+    fn checks(&self, planned_risk: Money) -> Result<Vec<(bool, FailedCheck)>, Overflow> {
         let row =
             |check, failed, limit: Decimal, actual: Decimal| (failed, FailedCheck { check, limit, actual });
         let flag = |check, holds: bool| row(check, holds, Decimal::ZERO, Decimal::from(u8::from(holds)));
@@ -223,7 +221,8 @@ impl RiskRequest {
             row(RiskCheck::MonthlyDrawdown, month.must_halt()?, month.budget()?.get(), lost.get()),
             row(RiskCheck::RiskBudgetInsufficient, risk_fails, fits.get(), planned_risk.get()),
         ];
-        checks.extend(self.max_exposure.map(|limit| most(RiskCheck::MaxExposure, limit, exposure_after)));
+        let strategy_after = self.strategy_exposure.plus(self.notional)?;
+        checks.extend(self.max_exposure.map(|limit| most(RiskCheck::MaxExposure, limit, strategy_after)));
         checks.extend(
             self.daily_loss_limit
                 .map(|limit| row(RiskCheck::DailyLoss, day_lost >= limit, limit.get(), day_lost.get())),
@@ -270,6 +269,7 @@ mod tests {
             exposure: v("2000"),
             notional: v("5605"),
             max_exposure: None,
+            strategy_exposure: v("1000"),
             daily_net: v("-150"),
             daily_loss_limit: None,
             elapsed_ms: 0,
@@ -318,8 +318,8 @@ mod tests {
                 "risk_budget_insufficient 100 100.01; deny",
             ),
             (RiskRequest { planned_risk: Some(v("0")), ..good }, "risk_budget_insufficient 100 0; deny"),
-            (RiskRequest { max_exposure: Some(v("7605")), ..good }, "admitted"),
-            (RiskRequest { max_exposure: Some(v("7604")), ..good }, "max_exposure 7604 7605; deny"),
+            (RiskRequest { max_exposure: Some(v("6605")), ..good }, "admitted"),
+            (RiskRequest { max_exposure: Some(v("6604")), ..good }, "max_exposure 6604 6605; deny"),
             (RiskRequest { daily_loss_limit: Some(v("150.01")), ..good }, "admitted"),
             (RiskRequest { daily_loss_limit: Some(v("150")), ..good }, "daily_loss 150 150; deny"),
             (RiskRequest { elapsed_ms: 200, ..good }, "admitted"),

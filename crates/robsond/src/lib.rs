@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod metrics;
 pub mod offline;
 pub mod operator;
+pub mod questions;
 pub mod report;
 pub mod schema;
 pub mod session;

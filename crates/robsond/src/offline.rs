@@ -15,7 +15,7 @@ use robson_store::{AnyStore, OpenError, OpenOptions};
 use crate::config::Settings;
 use crate::operator::{Command, Done, Refused};
 use crate::session::{DEFAULT_TENANT, paper_account};
-use crate::trader::{Desk, DeskError, request_hash};
+use crate::trader::{Desk, DeskError, Terms};
 
 /// Why a command was not carried out without a daemon.
 #[derive(Debug, thiserror::Error)]
@@ -24,8 +24,8 @@ pub enum OfflineError {
     #[error("a daemon holds the log")]
     Held,
     /// Only a daemon can do it.
-    #[error("{0} needs the venue, so it needs a running daemon")]
-    NeedsVenue(&'static str),
+    #[error("{0} needs a running daemon")]
+    NeedsDaemon(&'static str),
     /// There is no account yet.
     #[error("no account trades in this database yet: start `robsond` first")]
     NoAccount,
@@ -76,7 +76,7 @@ impl From<StoreError> for OfflineError {
     }
 }
 
-/// Arms or disarms as the log's writer, then lets go of it.
+/// Carries a command out as the log's writer, then lets go of it.
 ///
 /// # Errors
 /// See [`OfflineError`].
@@ -86,8 +86,8 @@ pub async fn execute(
     actor: &str,
     command: &Command,
 ) -> Result<Done, OfflineError> {
-    if !matches!(command, Command::Arm(_) | Command::Disarm { .. }) {
-        return Err(OfflineError::NeedsVenue(command.name()));
+    if command.needs_daemon() {
+        return Err(OfflineError::NeedsDaemon(command.name()));
     }
     let store = Arc::new(AnyStore::open(&settings.database.url, &OpenOptions::default()).await?);
     let done = execute_on(Arc::clone(&store), settings, id, actor, command).await;
@@ -130,25 +130,13 @@ async fn carry_out(
 ) -> Result<Result<Done, Refused>, DeskError> {
     let tenant = ledger.tenant();
     let mut desk = Desk::open(ledger, paper_account(tenant)).await?;
-    let hash = request_hash(command)?;
-    if let Some(answer) = desk.earlier_answer(id, &hash).await? {
-        return Ok(answer);
-    }
-    let answer = match command {
+    let is_traded = match command {
         Command::Arm(arm) => {
-            let is_traded =
-                settings.symbols.contains_key(&arm.symbol) || was_traded(&desk, &arm.symbol).await?;
-            let armed = desk.arm(id, actor, arm, is_traded, &settings.risk, now, &hash).await?;
-            armed.map(|armed| armed.done)
+            settings.symbols.contains_key(&arm.symbol) || was_traded(&desk, &arm.symbol).await?
         }
-        Command::Disarm { position_id } => desk.disarm(id, actor, *position_id, now, &hash).await?,
-        other => Err(Refused::Invalid(format!("{} needs the venue", other.name()))),
+        _ => false,
     };
-    if let Err(refused) = &answer {
-        let record = desk.record_of(id, command, hash, Err(refused), now)?;
-        desk.record_alone(record).await?;
-    }
-    Ok(answer)
+    desk.execute(id, actor, command, &Terms { rules: &settings.risk, is_traded }, now).await
 }
 
 /// Whether the log knows a position of the symbol: the venue took it then.

@@ -12,7 +12,9 @@ use robson_domain::events::{
     AccountLinked, ConnectorConnected, DaemonStarted, DaemonStopped, StrategyCreated, StrategyEnabled,
     TenantRegistered,
 };
-use robson_domain::{AccountId, CommandId, InstanceId, Price, RiskConfig, Symbol, Timestamp, derived_id};
+use robson_domain::{
+    AccountId, ApprovalMode, CommandId, InstanceId, Price, RiskConfig, Symbol, Timestamp, derived_id,
+};
 use robson_eventlog::{AcquireError, Ledger, LedgerOptions, Store, TenantId, WriterId};
 use robson_projector::{TraderTables, time_of};
 use robson_store::{AnyStore, DatabaseUrl, OpenError, OpenOptions};
@@ -372,6 +374,8 @@ impl Session {
                 trailing: line.trailing,
                 capital: line.capital,
                 risk: line.risk,
+                approval: ApprovalMode::Automatic,
+                strategy_id: None,
             };
             let (id, number) = (line.command_id, line.number);
             self.next_line += 1;

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode};
 use futures_util::StreamExt as _;
-use robson_domain::{AccountId, CommandId, Event, PositionId, PositionState, Side};
+use robson_domain::{AccountId, CommandId, Event, PositionId, PositionState, Side, StrategyId};
 use robson_eventlog::{
     Append, Clock, Ledger, LedgerOptions, Outcome, Store as _, TenantId, Timestamp, WriterId,
 };
@@ -18,7 +18,9 @@ use robson_projector::{TraderTables, new_event};
 use robson_store::{AnyStore, MemoryStore};
 use robsond::api::{Api, Guard, LiveLedger, Serving, router};
 use robsond::config::{ApiSettings, Environment};
-use robsond::operator::{self, Command, Done, Phase, Refused, TouchedPosition};
+use robsond::operator::{
+    self, AccountStanding, Command, Done, Phase, Refused, TouchedPosition, TouchedStrategy,
+};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tower::ServiceExt as _;
@@ -166,6 +168,10 @@ impl Bench {
         read(self.send(Request::post(path).body(Body::from(body.to_owned())).unwrap()).await).await
     }
 
+    async fn put(&self, path: &str, body: &str) -> (StatusCode, Value) {
+        read(self.send(Request::put(path).body(Body::from(body.to_owned())).unwrap()).await).await
+    }
+
     fn commands(&self) -> Vec<Command> {
         self.seen.lock().unwrap().iter().map(|(_, _, command)| command.clone()).collect()
     }
@@ -196,12 +202,34 @@ fn accept(command: &Command) -> Result<Done, Refused> {
         Command::Disarm { position_id } => vec![touched(*position_id, PositionState::Cancelled)],
         Command::Close { position_id } => vec![touched(*position_id, PositionState::Exiting)],
         Command::Signal(signal) => vec![touched(signal.position_id, PositionState::Entering)],
-        Command::Panic => vec![
+        Command::Panic | Command::Halt { .. } => vec![
             touched(PositionId(Uuid::from_u128(1)), PositionState::Closed),
             touched(PositionId(Uuid::from_u128(2)), PositionState::Cancelled),
         ],
+        Command::Clear { position_id } => vec![touched(*position_id, PositionState::Active)],
+        Command::Approve { .. } | Command::Deny { .. } => {
+            vec![touched(PositionId(Uuid::from_u128(1)), PositionState::Entering)]
+        }
+        _ => Vec::new(),
     };
-    Ok(Done { positions })
+    let strategy = |strategy_id: StrategyId| TouchedStrategy {
+        strategy_id,
+        strategy_name: "breakout".to_owned(),
+        is_enabled: !matches!(command, Command::DisableStrategy { .. }),
+        config_version: 2,
+    };
+    let strategy = match command {
+        Command::CreateStrategy(_) => Some(strategy(StrategyId(Uuid::from_u128(7)))),
+        Command::EnableStrategy { strategy_id } | Command::DisableStrategy { strategy_id, .. } => {
+            Some(strategy(*strategy_id))
+        }
+        Command::UpdateStrategy(update) => Some(strategy(update.strategy_id)),
+        _ => None,
+    };
+    let entries_stopped = matches!(command, Command::Entries { enabled: false, .. });
+    let halted = matches!(command, Command::Halt { .. });
+    let account = AccountStanding { period: "2026-01".parse().unwrap(), halted, entries_stopped };
+    Ok(Done { positions, strategy, account: Some(account) })
 }
 
 const ARM: &str = r#"{"symbol":"BTCUSD","side":"LONG"}"#;
@@ -209,8 +237,9 @@ const ARM: &str = r#"{"symbol":"BTCUSD","side":"LONG"}"#;
 #[tokio::test]
 async fn arming_hands_every_field_to_the_trader_in_the_digits_that_were_sent() {
     let bench = Bench::plain().await;
-    let body = r#"{"symbol":"BTCUSD","side":"SELL","entry_policy":{"mode":"immediate","approval":"automatic"},
-        "trailing_policy":"span","capital":1000.10,"risk_percent":"0.5"}"#;
+    let body = r#"{"symbol":"BTCUSD","side":"SELL","entry_policy":{"mode":"immediate","approval":"human_confirmation"},
+        "trailing_policy":"span","capital":1000.10,"risk_percent":"0.5",
+        "strategy_id":"00000000-0000-0000-0000-000000000009"}"#;
     let (status, answer) = bench.post("/api/v1/positions", body).await;
     assert_eq!(status, StatusCode::CREATED);
     let expected = json!({
@@ -221,7 +250,8 @@ async fn arming_hands_every_field_to_the_trader_in_the_digits_that_were_sent() {
     let shown = serde_json::to_value(arm).unwrap();
     let expected = json!({
         "symbol": "BTCUSD", "side": "short", "entry": "immediate", "trailing": "span",
-        "capital": "1000.1", "risk": "0.005",
+        "capital": "1000.1", "risk": "0.005", "approval": "human_confirmation",
+        "strategy_id": "00000000-0000-0000-0000-000000000009",
     });
     assert_eq!(shown, expected);
 }
@@ -252,8 +282,8 @@ async fn what_cannot_be_armed_is_refused_with_a_sentence_and_never_reaches_the_t
     check(r#"{"symbol":"BTCUSD","side":"LONG","risk_percent":"-1"}"#, "risk_percent: -1 is not above 0")
         .await;
     check(
-        r#"{"symbol":"BTCUSD","side":"LONG","entry_policy":{"mode":"immediate","approval":"human_confirmation"}}"#,
-        "approval: `human_confirmation` is not offered",
+        r#"{"symbol":"BTCUSD","side":"LONG","entry_policy":{"mode":"immediate","approval":"nobody"}}"#,
+        "`nobody` is not a approval mode",
     )
     .await;
     check(
@@ -310,6 +340,79 @@ async fn each_route_becomes_its_command() {
 }
 
 #[tokio::test]
+async fn each_act_on_account_strategies_and_approvals_becomes_its_command() {
+    let bench = Bench::plain().await;
+    let reason = r#"{"reason":"news at noon"}"#;
+    let (status, halted) = bench.post("/api/v1/monthly-halt", reason).await;
+    assert_eq!(
+        (status, &halted["halted"], &halted["period"]),
+        (StatusCode::OK, &json!(true), &json!("2026-01"))
+    );
+    let stop = r#"{"enabled":false,"reason":"news at noon"}"#;
+    let (status, entries) = bench.put("/api/v1/entries", stop).await;
+    let expected = json!({ "period": "2026-01", "halted": false, "entries_stopped": true });
+    assert_eq!((status, entries), (StatusCode::OK, expected));
+    let strategy = r#"{"name":"breakout","type":"trend","risk_config":{"max_exposure":2500.50}}"#;
+    let (status, made) = bench.post("/api/v1/strategies", strategy).await;
+    assert_eq!((status, &made["strategy_name"]), (StatusCode::CREATED, &json!("breakout")));
+    let path = format!("/api/v1/strategies/{}", Uuid::from_u128(7));
+    let config = r#"{"risk_config":{"daily_loss_limit":"100"},"detector_config":{"fast":9}}"#;
+    assert_eq!(bench.put(&format!("{path}/config"), config).await.0, StatusCode::OK);
+    assert_eq!(bench.post(&format!("{path}/enable"), "").await.1["is_enabled"], true);
+    assert_eq!(bench.post(&format!("{path}/disable"), reason).await.1["is_enabled"], false);
+    assert_eq!(
+        bench.post(&format!("{path}/disable"), "").await.0,
+        StatusCode::OK,
+        "a reason may be left out"
+    );
+    let waiting = format!("/api/v1/approvals/{}", Uuid::nil());
+    assert_eq!(bench.post(&format!("{waiting}/approve"), "").await.1["state"], "entering");
+    assert_eq!(bench.post(&format!("{waiting}/deny"), "").await.0, StatusCode::OK);
+    let clear = format!("/api/v1/positions/{}/clear", position());
+    assert_eq!(bench.post(&clear, "").await.1["state"], "active");
+    let commands = bench.commands();
+    let names: Vec<_> = commands.iter().map(Command::name).collect();
+    let expected = [
+        "halt",
+        "stop_entries",
+        "create_strategy",
+        "update_strategy",
+        "enable_strategy",
+        "disable_strategy",
+        "disable_strategy",
+        "approve",
+        "deny",
+        "clear",
+    ];
+    assert_eq!(names, expected);
+    let shown = serde_json::to_value(&commands[2]).unwrap();
+    assert_eq!(shown["risk_config"], json!({ "max_exposure": "2500.5" }), "in the digits that were sent");
+    let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(201));
+    for body in ["", "{}", r#"{"reason":" "}"#, r#"{"reason":"a\u0000b"}"#, long.as_str()] {
+        assert_eq!(bench.post("/api/v1/monthly-halt", body).await.0, StatusCode::BAD_REQUEST, "{body}");
+    }
+    assert_eq!(bench.put("/api/v1/entries", reason).await.0, StatusCode::BAD_REQUEST, "it must say which");
+    let float = r#"{"name":"x","type":"y","detector_config":{"fast":0.5}}"#;
+    assert_eq!(bench.post("/api/v1/strategies", float).await.0, StatusCode::BAD_REQUEST, "no floats");
+}
+
+#[tokio::test]
+async fn halt_approvals_and_strategies_can_be_looked_at() {
+    let bench = Bench::plain().await;
+    let (_, halt) = bench.get("/api/v1/monthly-halt").await;
+    assert_eq!(
+        (&halt["halted"], &halt["since"], &halt["reason"]),
+        (&json!(false), &json!(null), &json!(null))
+    );
+    assert!(halt["budget"]["remaining"].is_string(), "{halt}");
+    assert_eq!(bench.get("/api/v1/approvals").await.1, json!({ "approvals": [] }));
+    let (_, all) = bench.get("/api/v1/strategies").await;
+    assert_eq!(all["strategies"].as_array().unwrap().len(), 1);
+    assert_eq!(all["strategies"][0]["is_enabled"], true);
+    assert_eq!(bench.get("/api/v1/strategies?name=nobody").await.1["strategies"], json!([]));
+}
+
+#[tokio::test]
 async fn a_refusal_has_the_status_of_its_kind() {
     fn refuse(command: &Command) -> Result<Done, Refused> {
         Err(match command {
@@ -317,7 +420,8 @@ async fn a_refusal_has_the_status_of_its_kind() {
             Command::Disarm { .. } => Refused::WrongState("the position is active".to_owned()),
             Command::Close { .. } => Refused::NotFound("there is no such position".to_owned()),
             Command::Signal(_) => Refused::Mismatch("the id was used before".to_owned()),
-            Command::Panic => Refused::Unknown("the venue does not answer".to_owned()),
+            Command::Approve { .. } => Refused::Expired("it came too late".to_owned()),
+            _ => Refused::Unknown("the venue does not answer".to_owned()),
         })
     }
     let bench = Bench::new(settings("127.0.0.1", Some(TOKEN)), Environment::Test, refuse).await;
@@ -332,6 +436,8 @@ async fn a_refusal_has_the_status_of_its_kind() {
     assert_eq!((deleted.0.as_u16(), &deleted.1["code"]), (409, &json!("wrong_state")));
     assert_eq!(bench.post(&format!("{path}/close"), "").await.0.as_u16(), 404);
     assert_eq!(bench.post("/api/v1/panic", "").await.0.as_u16(), 502);
+    let (status, answer) = bench.post(&format!("/api/v1/approvals/{}/approve", Uuid::nil()), "").await;
+    assert_eq!((status.as_u16(), &answer["code"]), (410, &json!("expired")));
 }
 
 #[tokio::test]
@@ -586,7 +692,8 @@ async fn the_document_covers_every_route_and_its_references_resolve() {
                 operations.insert(operation["operationId"].as_str().unwrap().to_owned()),
                 "{path} {method}"
             );
-            let path = path.replace("{id}", &Uuid::nil().to_string());
+            let nil = Uuid::nil().to_string();
+            let path = path.replace("{id}", &nil).replace("{decision_id}", &nil);
             let request = Request::builder().method(method.to_uppercase().as_str()).uri(&path);
             let (status, answer) = read(bench.send(request.body(Body::empty()).unwrap()).await).await;
             assert_ne!(answer["code"], "method_not_allowed", "{method} {path}");
@@ -600,6 +707,7 @@ async fn the_document_covers_every_route_and_its_references_resolve() {
     for (path, schema) in [
         ("/api/v1/positions", "Arm"),
         ("/api/v1/positions/00000000-0000-0000-0000-000000000000/signal", "Signal"),
+        ("/api/v1/strategies", "NewStrategy"),
     ] {
         let (_, answer) = bench.post(path, r#"{"unknown":1}"#).await;
         let error = answer["error"].as_str().unwrap();

@@ -99,6 +99,11 @@ fn a_command_line_that_makes_no_sense_is_2() {
         "arm BTCUSD --side long --entry tomorrow",
         "disarm",
         "events list --limit many",
+        "halt --confirm --reason ",
+        "entries",
+        "strategies create breakout --max-exposure 0",
+        "strategies create breakout --detector-config 0.5",
+        "strategies update breakout --daily-loss-limit some",
     ] {
         assert_eq!(code(words), 2, "{words}");
     }
@@ -195,10 +200,48 @@ async fn panic_shows_what_it_would_close_and_does_nothing_without_confirmation()
     assert!(run.err.contains("nothing was done: `robson panic --confirm`"), "{}", run.err);
 }
 
+#[tokio::test]
+async fn halt_shows_how_the_month_stands_and_does_nothing_without_confirmation() {
+    let folder = folder_with_log().await;
+    let run = robson(folder.path(), &[], "halt");
+    assert_eq!(run.code, 2);
+    assert!(run.out.contains("is not halted in 2026-01") && run.out.contains("000000b2"), "{}", run.out);
+    assert!(run.err.contains("nothing was done: `robson halt --confirm`"), "{}", run.err);
+}
+
+/// Without a daemon the command line writes them itself.
+#[tokio::test]
+async fn strategies_are_made_and_set_without_a_daemon() {
+    let folder = folder_with_log().await;
+    let alone = |words: &str| {
+        let run = robson(folder.path(), &[("ROBSON_DAEMON_URL", "http://127.0.0.1:1")], words);
+        (run.code, run.out, run.err)
+    };
+    let (code, out, err) = alone("strategies create breakout --max-exposure 5000 --daily-loss-limit 150");
+    assert_eq!((code, out.starts_with("made breakout: strategy ")), (0, true), "{out}{err}");
+    assert_eq!(alone("strategies create breakout").0, 6, "the name is taken");
+    assert!(alone("strategies enable breakout").1.ends_with(" may enter\n"));
+    assert_eq!(alone("strategies update breakout --max-exposure none").0, 0);
+    let (_, out, _) = alone("strategies list --json");
+    let listed: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let limits = serde_json::json!({ "daily_loss_limit": "150" });
+    assert_eq!((&listed[0]["risk_config"], &listed[0]["is_enabled"]), (&limits, &true.into()));
+    assert!(alone("strategies disable breakout --reason broken").1.ends_with(" may not enter\n"));
+    assert_eq!(alone("strategies enable nobody").0, 5);
+    assert_eq!(alone("approve ffff").0, 5);
+    assert_eq!(alone("events search --type strategy_disabled").1.matches("STRATEGY_DISABLED").count(), 1);
+}
+
 #[test]
 fn without_a_daemon_what_needs_the_venue_is_3() {
     let folder = folder();
-    for words in ["panic --confirm", "close 01970000-0000-8000-8000-0000000000b1"] {
+    for words in [
+        "panic --confirm",
+        "close 01970000-0000-8000-8000-0000000000b1",
+        "halt --confirm",
+        "approve 01970000-0000-8000-8000-0000000000e1",
+        "deny 01970000-0000-8000-8000-0000000000e1",
+    ] {
         let run = robson(folder.path(), &[("ROBSON_DAEMON_URL", "http://127.0.0.1:1")], words);
         check(&run, 3, "no daemon answers at http://127.0.0.1:1 (connection refused): start `robsond`");
     }

@@ -84,6 +84,8 @@ async fn events_are_listed_searched_and_tailed() {
     assert_eq!(seqs(printed("robson events list --type fill_received").await), [15, 26, 27]);
     assert_eq!(seqs(printed("robson events search RISK_BUDGET").await), [32, 33]);
     assert_eq!(seqs(printed("robson events search risk_budget --limit 1").await), [32]);
+    assert_eq!(seqs(printed("robson events search --query risk_budget --position-id 00b2").await), [32, 33]);
+    assert_eq!(run("robson events search").await.1.unwrap_err().code, ExitCode::Usage, "for what?");
     assert_eq!(seqs(printed("robson events tail --limit 2").await), [32, 33]);
     let of_long = seqs(printed("robson events list --position-id 00b1").await);
     assert_eq!(of_long, (5..=28).collect::<Vec<_>>(), "its own stream, its orders', and what names it");

@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use robson_domain::{
-    AccountId, ApprovalMode, CommandId, EntryMode, Fraction, Money, PositionId, PositionState, Price, Side,
-    Symbol, TrailingPolicy,
+    AccountId, ApprovalMode, CommandId, DecisionId, EntryMode, Fraction, Money, PositionId, PositionState,
+    Price, RiskConfig, Side, StrategyId, Symbol, TrailingPolicy,
 };
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -17,9 +17,12 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::failure::Failure;
-use super::input::{Body, Exact, PathId, from_text};
+use super::input::{Body, Exact, MaybeBody, PathId, from_text};
 use super::{Api, App};
-use crate::operator::{Arm, Command, Done, ManualSignal, Phase, Refused, Request, TouchedPosition};
+use crate::operator::{
+    AccountStanding, Arm, Command, Done, ManualSignal, NewStrategy, Phase, Refused, Request, StrategyUpdate,
+    TouchedPosition, TouchedStrategy, Words,
+};
 
 /// The command's id; a retry carries the same.
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -42,6 +45,7 @@ pub(super) struct ArmBody {
     trailing_policy: Option<TrailingPolicy>,
     capital: Option<Exact<Money>>,
     risk_percent: Option<Exact<Money>>,
+    strategy_id: Option<StrategyId>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -58,6 +62,61 @@ pub(super) struct SignalBody {
     position_id: Option<PositionId>,
     entry_price: Exact<Price>,
     stop_loss: Exact<Price>,
+}
+
+/// Why, as it is posted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HaltBody {
+    reason: Words,
+}
+
+/// Whether there may be entries, as it is put.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EntriesBody {
+    enabled: bool,
+    reason: Words,
+}
+
+/// A strategy to be, as it is posted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StrategyBody {
+    name: Words,
+    #[serde(rename = "type")]
+    kind: Words,
+    detector_config: Option<robson_domain::Json>,
+    risk_config: Option<LimitsBody>,
+}
+
+/// A strategy's new settings, as they are put.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StrategyConfigBody {
+    detector_config: Option<robson_domain::Json>,
+    risk_config: Option<LimitsBody>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitsBody {
+    max_exposure: Option<Exact<Money>>,
+    daily_loss_limit: Option<Exact<Money>>,
+}
+
+impl From<LimitsBody> for RiskConfig {
+    fn from(body: LimitsBody) -> Self {
+        let value = |limit: Option<Exact<Money>>| limit.map(|limit| limit.0);
+        Self { max_exposure: value(body.max_exposure), daily_loss_limit: value(body.daily_loss_limit) }
+    }
+}
+
+/// Why, where somebody says so.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReasonBody {
+    reason: Option<Words>,
 }
 
 pub(super) async fn arm(
@@ -85,9 +144,7 @@ pub(super) async fn close(
     PathId(position_id): PathId<PositionId>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let (id, done) = submit(&app.api, &headers, Command::Close { position_id }).await?;
-    let position = one(&id, done)?;
-    Ok(answer(id, Json(position)))
+    touch(&app.api, &headers, Command::Close { position_id }).await
 }
 
 pub(super) async fn signal(
@@ -104,9 +161,100 @@ pub(super) async fn signal(
     }
     let (entry_price, stop_loss) = (body.entry_price.0, body.stop_loss.0);
     let command = Command::Signal(ManualSignal { position_id, entry_price, stop_loss });
+    touch(&app.api, &headers, command).await
+}
+
+pub(super) async fn clear(
+    State(app): State<App>,
+    PathId(position_id): PathId<PositionId>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    touch(&app.api, &headers, Command::Clear { position_id }).await
+}
+
+pub(super) async fn approve(
+    State(app): State<App>,
+    PathId(decision_id): PathId<DecisionId>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    touch(&app.api, &headers, Command::Approve { decision_id }).await
+}
+
+pub(super) async fn deny(
+    State(app): State<App>,
+    PathId(decision_id): PathId<DecisionId>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    touch(&app.api, &headers, Command::Deny { decision_id }).await
+}
+
+pub(super) async fn halt(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Body(body): Body<HaltBody>,
+) -> Result<Response, Failure> {
+    let (id, done) = submit(&app.api, &headers, Command::Halt { reason: body.reason }).await?;
+    let standing = account(id, &done)?;
+    let body = json!({ "halted": standing.halted, "period": standing.period, "positions": done.positions });
+    Ok(answer(id, Json(body)))
+}
+
+pub(super) async fn entries(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Body(body): Body<EntriesBody>,
+) -> Result<Response, Failure> {
+    let command = Command::Entries { enabled: body.enabled, reason: body.reason };
     let (id, done) = submit(&app.api, &headers, command).await?;
-    let position = one(&id, done)?;
-    Ok(answer(id, Json(position)))
+    let standing = account(id, &done)?;
+    Ok(answer(id, Json(standing)))
+}
+
+pub(super) async fn create_strategy(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Body(body): Body<StrategyBody>,
+) -> Result<Response, Failure> {
+    let strategy = NewStrategy {
+        name: body.name,
+        kind: body.kind,
+        detector_config: body.detector_config,
+        risk_config: body.risk_config.unwrap_or_default().into(),
+    };
+    let (id, done) = submit(&app.api, &headers, Command::CreateStrategy(strategy)).await?;
+    Ok(answer(id, (StatusCode::CREATED, Json(strategy_of(id, done)?))))
+}
+
+pub(super) async fn update_strategy(
+    State(app): State<App>,
+    PathId(strategy_id): PathId<StrategyId>,
+    headers: HeaderMap,
+    Body(body): Body<StrategyConfigBody>,
+) -> Result<Response, Failure> {
+    let StrategyConfigBody { detector_config, risk_config } = body;
+    let update = StrategyUpdate { strategy_id, detector_config, risk_config: risk_config.map(Into::into) };
+    let (id, done) = submit(&app.api, &headers, Command::UpdateStrategy(update)).await?;
+    Ok(answer(id, Json(strategy_of(id, done)?)))
+}
+
+pub(super) async fn enable_strategy(
+    State(app): State<App>,
+    PathId(strategy_id): PathId<StrategyId>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let (id, done) = submit(&app.api, &headers, Command::EnableStrategy { strategy_id }).await?;
+    Ok(answer(id, Json(strategy_of(id, done)?)))
+}
+
+pub(super) async fn disable_strategy(
+    State(app): State<App>,
+    PathId(strategy_id): PathId<StrategyId>,
+    headers: HeaderMap,
+    MaybeBody(body): MaybeBody<ReasonBody>,
+) -> Result<Response, Failure> {
+    let command = Command::DisableStrategy { strategy_id, reason: body.reason };
+    let (id, done) = submit(&app.api, &headers, command).await?;
+    Ok(answer(id, Json(strategy_of(id, done)?)))
 }
 
 pub(super) async fn panic(State(app): State<App>, headers: HeaderMap) -> Result<Response, Failure> {
@@ -123,9 +271,6 @@ impl ArmBody {
             return Err(Failure::not_found(format!("account_id: the account {account} is not traded here")));
         }
         let approval = self.entry_policy.as_ref().and_then(|policy| policy.approval);
-        if let Some(approval) = approval.filter(|approval| *approval != ApprovalMode::Automatic) {
-            return Err(Failure::invalid(format!("approval: `{approval}` is not offered: automatic is")));
-        }
         let capital = self.capital.map(|capital| capital.0);
         if let Some(capital) = capital.filter(|capital| *capital <= Money::ZERO) {
             return Err(Failure::invalid(format!("capital: {capital} is not above 0")));
@@ -137,6 +282,8 @@ impl ArmBody {
             trailing: self.trailing_policy.unwrap_or(TrailingPolicy::Continuous),
             capital,
             risk: self.risk_percent.map(|percent| fraction_of(percent.0)).transpose()?,
+            approval: approval.unwrap_or(ApprovalMode::Automatic),
+            strategy_id: self.strategy_id,
         })
     }
 }
@@ -194,6 +341,21 @@ fn actor(headers: &HeaderMap) -> Result<String, Failure> {
     let name = given.to_str().ok().filter(|name| (1..=64).contains(&name.len()));
     name.map(ToOwned::to_owned)
         .ok_or_else(|| Failure::invalid("X-Robson-Operator: a name has 1 to 64 visible ASCII characters"))
+}
+
+/// Hands over a command about one position and tells how that stands then.
+async fn touch(api: &Api, headers: &HeaderMap, command: Command) -> Result<Response, Failure> {
+    let (id, done) = submit(api, headers, command).await?;
+    let position = one(&id, done)?;
+    Ok(answer(id, Json(position)))
+}
+
+fn account(id: CommandId, done: &Done) -> Result<AccountStanding, Failure> {
+    done.account.ok_or_else(|| Failure::broken(format!("the command {id} touched no account")))
+}
+
+fn strategy_of(id: CommandId, done: Done) -> Result<TouchedStrategy, Failure> {
+    done.strategy.ok_or_else(|| Failure::broken(format!("the command {id} touched no strategy")))
 }
 
 fn one(id: &CommandId, done: Done) -> Result<TouchedPosition, Failure> {

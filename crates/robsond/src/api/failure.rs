@@ -8,6 +8,7 @@ use robson_projector::BadRow;
 use serde_json::json;
 
 use crate::operator::Refused;
+use crate::questions::QuestionError;
 
 /// An answer that is not what was asked for.
 #[derive(Debug)]
@@ -70,6 +71,7 @@ impl From<Refused> for Failure {
             Refused::Invalid(_) => "invalid",
             Refused::NotFound(_) => "not_found",
             Refused::WrongState(_) => "wrong_state",
+            Refused::Expired(_) => "expired",
             Refused::RiskDenied(_) => "risk_denied",
             Refused::Mismatch(_) => "mismatch",
             Refused::NotReady(_) => "not_ready",
@@ -84,6 +86,15 @@ impl From<StoreError> for Failure {
         let source = std::error::Error::source(&error).map(ToString::to_string);
         tracing::error!(%error, source, "a request could not read the store");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "store", error.to_string())
+    }
+}
+
+impl From<QuestionError> for Failure {
+    fn from(error: QuestionError) -> Self {
+        match error {
+            QuestionError::Store(error) => error.into(),
+            QuestionError::Unreadable(what) => Self::broken(what),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use axum::Json;
 use robson_domain::{ApprovalMode, EntryMode, PositionState, TrailingPolicy};
 use robson_eventlog::{ColumnKind, Table};
-use robson_projector::{balances_current, fills, orders_current, positions_current};
+use robson_projector::{balances_current, fills, orders_current, positions_current, strategy_state_current};
 use serde_json::{Map, Value, json};
 
 use super::guard::Access;
@@ -40,9 +40,9 @@ fn openapi() -> Value {
 
 fn operation(route: &Route) -> Value {
     let mut parameters: Vec<Value> = route.query.iter().map(query_parameter).collect();
-    if route.path.contains("{id}") {
+    if let Some((name, _)) = route.path.split_once('{').and_then(|(_, rest)| rest.split_once('}')) {
         parameters.push(json!({
-            "name": "id", "in": "path", "required": true, "schema": { "type": "string", "format": "uuid" },
+            "name": name, "in": "path", "required": true, "schema": { "type": "string", "format": "uuid" },
         }));
     }
     if route.access == Access::Change {
@@ -60,8 +60,8 @@ fn operation(route: &Route) -> Value {
         ("security".to_owned(), security(route.access)),
     ]);
     if let Some(schema) = route.body {
-        let body =
-            json!({ "required": true, "content": { "application/json": { "schema": reference(schema) } } });
+        let content = json!({ "application/json": { "schema": reference(schema) } });
+        let body = json!({ "required": route.needs_body, "content": content });
         operation.insert("requestBody".to_owned(), body);
     }
     Value::Object(operation)
@@ -151,6 +151,7 @@ const fn refusal(status: u16) -> &'static str {
         401 => "The token is missing or wrong.",
         403 => "Not from here: a browser without a token, or off in this environment.",
         404 => "There is no such thing.",
+        410 => "The entry waited too long for the operator.",
         409 => "Wrong state, denied by the risk gate, or the command id was used for another request.",
         502 => "The outcome is unknown: ask again with the same `Idempotency-Key`.",
         503 => "Halted or not ready: try later.",
@@ -179,6 +180,23 @@ fn schemas() -> Value {
     let entry_policy = object(
         &[("mode", &words(EntryMode::ALL.iter().map(|word| word.as_str())))],
         &[("approval", &words(ApprovalMode::ALL.iter().map(|word| word.as_str())))],
+    );
+    let maybe_text = json!({ "type": ["string", "null"] });
+    let limits = object(&[], &[("max_exposure", &sent_decimal), ("daily_loss_limit", &sent_decimal)]);
+    let approval = object(
+        &[
+            ("decision_id", &id),
+            ("position_id", &id),
+            ("symbol", &text),
+            ("side", &side),
+            ("entry_price", &decimal),
+            ("stop_price", &decimal),
+            ("quantity", &decimal),
+            ("planned_risk", &decimal),
+            ("proposed_at", &json!({ "type": "string", "format": "date-time" })),
+            ("expires_at", &json!({ "type": "string", "format": "date-time" })),
+        ],
+        &[],
     );
     let budget = object(
         &[
@@ -223,6 +241,7 @@ fn schemas() -> Value {
                 ("slots", &maybe_integer),
                 ("halted", &boolean),
                 ("entries_stopped", &boolean),
+                ("approvals", &integer),
                 ("phase", &any),
                 ("feed_at", &json!({ "type": ["string", "null"], "format": "date-time" })),
                 ("log_seq", &integer),
@@ -237,8 +256,52 @@ fn schemas() -> Value {
                 ("trailing_policy", &words(TrailingPolicy::ALL.iter().map(|word| word.as_str()))),
                 ("capital", &sent_decimal),
                 ("risk_percent", &sent_decimal),
+                ("strategy_id", &id),
             ],
         ),
+        "Halt": object(&[("reason", &text)], &[]),
+        "Reason": object(&[], &[("reason", &text)]),
+        "Entries": object(&[("enabled", &boolean), ("reason", &text)], &[]),
+        "Standing": object(
+            &[("period", &text), ("halted", &boolean), ("entries_stopped", &boolean)],
+            &[],
+        ),
+        "Halted": object(
+            &[
+                ("halted", &boolean),
+                ("period", &text),
+                ("positions", &json!({ "type": "array", "items": reference("Touched") })),
+            ],
+            &[],
+        ),
+        "MonthlyHalt": object(
+            &[
+                ("halted", &boolean),
+                ("period", &maybe_text),
+                ("since", &json!({ "type": ["string", "null"], "format": "date-time" })),
+                ("reason", &maybe_text),
+                ("limit", &maybe_text),
+                ("by", &maybe_text),
+                ("budget", &json!({ "oneOf": [budget, { "type": "null" }] })),
+            ],
+            &[],
+        ),
+        "Approvals": object(&[("approvals", &json!({ "type": "array", "items": approval }))], &[]),
+        "NewStrategy": object(
+            &[("name", &text), ("type", &text)],
+            &[("detector_config", &any), ("risk_config", &limits)],
+        ),
+        "StrategyConfig": object(&[], &[("detector_config", &any), ("risk_config", &limits)]),
+        "TouchedStrategy": object(
+            &[
+                ("strategy_id", &id),
+                ("strategy_name", &text),
+                ("is_enabled", &boolean),
+                ("config_version", &integer),
+            ],
+            &[],
+        ),
+        "Strategy": row(&strategy_state_current::TABLE),
         "Signal": object(&[("entry_price", &sent_decimal), ("stop_loss", &sent_decimal)], &[("position_id", &id)]),
         "Touched": touched,
         "Panic": object(

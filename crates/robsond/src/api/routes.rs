@@ -9,7 +9,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 
 use super::App;
 use super::failure::Failure;
@@ -53,6 +53,8 @@ pub(super) struct Route {
     pub(super) query: &'static [Parameter],
     /// The schema of its body.
     pub(super) body: Option<&'static str>,
+    /// Whether the body may not be left out.
+    pub(super) needs_body: bool,
     pub(super) status: u16,
     pub(super) answer: Answer,
     /// The statuses that it refuses with, besides what every route may.
@@ -74,6 +76,7 @@ impl Route {
             about,
             query: &[],
             body: None,
+            needs_body: true,
             status: 200,
             answer,
             refusals: &[],
@@ -103,6 +106,10 @@ impl Route {
 
     const fn body(self, schema: &'static str) -> Self {
         Self { body: Some(schema), ..self }
+    }
+
+    const fn maybe_body(self, schema: &'static str) -> Self {
+        Self { body: Some(schema), needs_body: false, ..self }
     }
 
     const fn refusing(self, refusals: &'static [u16]) -> Self {
@@ -179,6 +186,14 @@ pub(super) static ROUTES: &[Route] = &[
     ),
     Route::change(
         "post",
+        "/api/v1/positions/{id}/clear",
+        "Clears an error: what is held is watched again, what holds nothing ends.",
+        200,
+        Answer::Json("Touched"),
+        || post(commands::clear),
+    ),
+    Route::change(
+        "post",
         "/api/v1/positions/{id}/signal",
         "Enters an armed position now, with this stop; off in production.",
         200,
@@ -195,6 +210,90 @@ pub(super) static ROUTES: &[Route] = &[
         Answer::Json("Panic"),
         || post(commands::panic),
     ),
+    Route::get(
+        "/api/v1/monthly-halt",
+        "Whether trading is halted for the rest of the month, and why.",
+        Answer::Json("MonthlyHalt"),
+        || get(standing::monthly_halt),
+    ),
+    Route::change(
+        "post",
+        "/api/v1/monthly-halt",
+        "Disarms and closes everything; no entries until the next UTC month.",
+        200,
+        Answer::Json("Halted"),
+        || post(commands::halt),
+    )
+    .body("Halt"),
+    Route::change(
+        "put",
+        "/api/v1/entries",
+        "Stops entries, or lets them go on; exits always go on.",
+        200,
+        Answer::Json("Standing"),
+        || put(commands::entries),
+    )
+    .body("Entries"),
+    Route::get("/api/v1/approvals", "Entries that wait for the operator.", Answer::Json("Approvals"), || {
+        get(standing::approvals)
+    }),
+    Route::change(
+        "post",
+        "/api/v1/approvals/{decision_id}/approve",
+        "Enters, where stop, size and risk gate still say so.",
+        200,
+        Answer::Json("Touched"),
+        || post(commands::approve),
+    )
+    .refusing(&[404, 409, 410, 502, 503]),
+    Route::change(
+        "post",
+        "/api/v1/approvals/{decision_id}/deny",
+        "Refuses an entry that waits.",
+        200,
+        Answer::Json("Touched"),
+        || post(commands::deny),
+    )
+    .refusing(&[404, 409, 410, 502, 503]),
+    Route::get("/api/v1/strategies", "Strategies, by id.", Answer::Page("strategies", "Strategy"), || {
+        get(rows::strategies)
+    })
+    .query(&[parameter("name", "", "only the one with this name"), AFTER, LIMIT]),
+    Route::change(
+        "post",
+        "/api/v1/strategies",
+        "Makes a strategy; it may not enter yet.",
+        201,
+        Answer::Json("TouchedStrategy"),
+        || post(commands::create_strategy),
+    )
+    .body("NewStrategy"),
+    Route::change(
+        "put",
+        "/api/v1/strategies/{id}/config",
+        "Changes a strategy's settings; what is left out stays.",
+        200,
+        Answer::Json("TouchedStrategy"),
+        || put(commands::update_strategy),
+    )
+    .body("StrategyConfig"),
+    Route::change(
+        "post",
+        "/api/v1/strategies/{id}/enable",
+        "Lets a strategy enter.",
+        200,
+        Answer::Json("TouchedStrategy"),
+        || post(commands::enable_strategy),
+    ),
+    Route::change(
+        "post",
+        "/api/v1/strategies/{id}/disable",
+        "Keeps a strategy from entering; what it holds goes on.",
+        200,
+        Answer::Json("TouchedStrategy"),
+        || post(commands::disable_strategy),
+    )
+    .maybe_body("Reason"),
     Route::get("/api/v1/orders", "Orders, by id, which is by time.", Answer::Page("orders", "Order"), || {
         get(rows::orders)
     })

@@ -4,7 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use robson_domain::{EntityKey, Month, OrderId, OrderStatus, PositionId, PositionState, Symbol};
 use robson_eventlog::{ColumnKind, Row, RowQuery, Store, Table, Value};
-use robson_projector::{balances_current, fills, orders_current, positions_current, row_key};
+use robson_projector::{
+    balances_current, fills, orders_current, positions_current, row_key, strategy_state_current,
+};
 use serde_json::json;
 
 use super::failure::Failure;
@@ -62,6 +64,14 @@ pub(super) async fn fills(
         params.get("symbol")?.map(|symbol: Symbol| ("symbol", text(symbol.as_str()))),
     ]);
     page(&app.api, "fills", &fills::TABLE, filters, &params, |_| Ok(true)).await
+}
+
+pub(super) async fn strategies(
+    State(app): State<App>,
+    params: Params,
+) -> Result<Json<serde_json::Value>, Failure> {
+    let filters = filters([params.text("name").map(|name| ("strategy_name", text(name)))]);
+    page(&app.api, "strategies", &strategy_state_current::TABLE, filters, &params, |_| Ok(true)).await
 }
 
 pub(super) async fn balances(

@@ -16,6 +16,7 @@ use super::failure::Failure;
 use super::{Api, App};
 use crate::metrics::{ACTIVE_POSITIONS, LOG_HEAD, MONTHLY_HALT};
 use crate::operator::Phase;
+use crate::questions;
 
 /// How long the database may take to prove that it is there.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -53,6 +54,7 @@ pub(super) async fn ready(State(app): State<App>) -> Response {
 pub(super) async fn status(State(app): State<App>) -> Result<Json<serde_json::Value>, Failure> {
     let api = &app.api;
     let standing = Standing::read(api).await?;
+    let waiting = questions::waiting_entries(api.store.as_ref(), api.tenant).await?;
     let phase = api.phase.borrow().clone();
     let feed_at = if let Phase::Active { feed_at, .. } = phase { feed_at } else { None };
     let positions: Vec<serde_json::Value> = standing.positions.iter().map(position_json).collect();
@@ -63,11 +65,37 @@ pub(super) async fn status(State(app): State<App>) -> Result<Json<serde_json::Va
         "slots": budget.as_ref().and_then(|budget| budget.get("slots")).cloned(),
         "budget": budget,
         "halted": standing.is_halted(),
+        "approvals": waiting.len(),
         "entries_stopped": standing.risk.as_ref().is_some_and(|risk| risk.entries_stopped),
         "phase": phase,
         "feed_at": feed_at,
         "log_seq": standing.log_seq,
     })))
+}
+
+/// Whether the month is halted; since when, why and by whom, as the log has it.
+pub(super) async fn monthly_halt(State(app): State<App>) -> Result<Json<serde_json::Value>, Failure> {
+    let api = &app.api;
+    let standing = Standing::read(api).await?;
+    let halt = match &standing.risk {
+        Some(risk) if risk.halted => questions::halt_of(api.store.as_ref(), api.tenant, risk).await?,
+        _ => None,
+    };
+    Ok(Json(json!({
+        "halted": standing.is_halted(),
+        "period": standing.risk.as_ref().map(|risk| risk.period),
+        "since": halt.as_ref().map(|halt| halt.at),
+        "reason": halt.as_ref().and_then(|halt| halt.reason.as_deref()),
+        "limit": halt.as_ref().map(|halt| halt.limit),
+        "by": halt.as_ref().map(|halt| &halt.by),
+        "budget": standing.risk.as_ref().map(budget_json).transpose()?,
+    })))
+}
+
+/// Entries that wait for the operator, oldest first.
+pub(super) async fn approvals(State(app): State<App>) -> Result<Json<serde_json::Value>, Failure> {
+    let waiting = questions::waiting_entries(app.api.store.as_ref(), app.api.tenant).await?;
+    Ok(Json(json!({ "approvals": waiting })))
 }
 
 pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Failure> {

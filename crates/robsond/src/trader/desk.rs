@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use robson_domain::{
     AccountId, CommandId, Entities, Entity, EntityKey, Event, EventContext, IntentId, Order, OrderId,
-    OrderRole, Position, PositionId, RiskKey, RiskState, StreamName, Timestamp, TraceId, Violation,
-    WorkflowId, derived_id,
+    OrderRole, Position, PositionId, RiskKey, RiskState, StrategyId, StrategyState, StreamName, Timestamp,
+    TraceId, Violation, WorkflowId, derived_id,
 };
 use robson_eventlog::{
     Actor, ActorType, Append, AppendError, CommandRecord, EventId, EventQuery, Expected, Ledger, NewEvent,
@@ -80,6 +80,12 @@ impl Draft {
     pub fn position(&self, id: PositionId) -> Option<&Position> {
         let key = EntityKey::Position(id);
         if self.entities.is_loaded(&key) { self.entities.position(id) } else { None }
+    }
+
+    /// A strategy as the draft leaves it.
+    pub fn strategy(&self, id: StrategyId) -> Option<&StrategyState> {
+        let key = EntityKey::StrategyState(id);
+        if self.entities.is_loaded(&key) { self.entities.strategy(id) } else { None }
     }
 
     /// An order as the draft leaves it.

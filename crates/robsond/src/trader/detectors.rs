@@ -8,6 +8,7 @@ use robson_venue::exchange::Exchange;
 use robson_venue::feed::Tick;
 use serde_json::json;
 
+use super::approvals::awaits_approval;
 use super::market::engine_tick;
 use super::{Desk, DeskError, Draft, Trader, TraderError};
 
@@ -50,10 +51,11 @@ pub(super) fn started<S: Store>(
 }
 
 impl<S: Store, X: Exchange> Trader<S, X> {
-    /// Brings the detectors of armed positions back from the log.
+    /// Brings the detectors of armed positions back from the log. One whose entry waited for the operator has
+    /// none: its wait ends with the first tick.
     pub(super) async fn restart_detectors(&mut self) -> Result<(), TraderError> {
-        let armed: Vec<Position> =
-            self.desk.positions().filter(|p| p.state == PositionState::Armed).cloned().collect();
+        let is_watching = |p: &&Position| p.state == PositionState::Armed && !awaits_approval(p);
+        let armed: Vec<Position> = self.desk.positions().filter(is_watching).cloned().collect();
         for position in armed {
             let watch = self.recorded_watch(&position).await?;
             self.watches.insert(position.position_id, watch);
@@ -61,7 +63,8 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         Ok(())
     }
 
-    async fn recorded_watch(&self, position: &Position) -> Result<Watch, TraderError> {
+    /// The detector of an armed position, as the log has it.
+    pub(super) async fn recorded_watch(&self, position: &Position) -> Result<Watch, TraderError> {
         let story = self.desk.story(position.position_id).await?;
         let started = story.iter().rev().find_map(|event| match event {
             Event::DetectorStarted(started) => Some(started),

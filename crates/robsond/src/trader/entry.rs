@@ -5,8 +5,8 @@ use robson_domain::events::{
     SignalRejected, TechnicalStopAnalyzed,
 };
 use robson_domain::{
-    Amount, ApprovalMode, DecisionAction, DecisionId, DetectorStopCause, EntryMode, Json, Money, OrderId,
-    OrderRole, Position, PositionState, Price, SignalId, WorkflowId,
+    Amount, DecisionAction, DecisionId, DetectorStopCause, EntryMode, Json, Money, OrderId, OrderRole,
+    Position, PositionState, Price, SignalId, WorkflowId,
 };
 use robson_engine::entry::Signal;
 use robson_engine::risk_gate::{MonthRisk, RiskRequest, Verdict};
@@ -17,6 +17,7 @@ use robson_venue::exchange::{Exchange, Instrument};
 use rust_decimal::Decimal;
 use serde_json::json;
 
+use super::approvals::{Pending, awaits_approval, expiry};
 use super::commands::Asked;
 use super::detectors::Watch;
 use super::orders::Wanted;
@@ -27,25 +28,33 @@ use crate::metrics::RISK_DENIALS;
 const MARKET_DATA_AGE_MS_MAX: u64 = 90_000;
 
 /// Why a signal led to no entry, as SIGNAL_REJECTED says it.
-struct Rejection {
-    code: &'static str,
-    reason: String,
+pub(super) struct Rejection {
+    pub(super) code: &'static str,
+    pub(super) reason: String,
 }
 
 /// A stop with its distance from the entry.
-struct Stop {
+pub(super) struct Stop {
     price: Price,
     distance: Price,
 }
 
 /// What an entry is decided on.
-struct Entry<'a> {
-    watch: Watch,
-    signal_id: SignalId,
-    price: Price,
-    stop: Stop,
+pub(super) struct Entry<'a> {
+    pub(super) watch: Watch,
+    pub(super) signal_id: SignalId,
+    pub(super) price: Price,
+    pub(super) stop: Stop,
     /// The command that it answers, where the operator asked for it.
-    asked: Option<Asked<'a>>,
+    pub(super) asked: Option<Asked<'a>>,
+}
+
+/// What an entry may take of its strategy's limits.
+struct StrategyRoom {
+    max_exposure: Option<Money>,
+    exposure: Money,
+    daily_loss_limit: Option<Money>,
+    daily_net: Money,
 }
 
 impl<S: Store, X: Exchange> Trader<S, X> {
@@ -58,7 +67,7 @@ impl<S: Store, X: Exchange> Trader<S, X> {
     ) -> Result<(), TraderError> {
         let signal_id = SignalId(self.desk.derive(self.now, "signal", &[&watch.detector_id.to_string()]));
         let mut draft = self.begin_entry(position, watch, &signal, signal_id).await?;
-        let stop = match self.analyze_stop(&mut draft, position, &signal, signal_id).await? {
+        let stop = match self.analyze_stop(&mut draft, position, signal.price, signal_id).await? {
             Ok(stop) => stop,
             Err(rejection) => return self.reject(draft, position, watch, signal_id, rejection, None).await,
         };
@@ -130,29 +139,29 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         Ok(self.desk.add(draft, stopped, self.now).await?)
     }
 
-    async fn analyze_stop(
+    pub(super) async fn analyze_stop(
         &mut self,
         draft: &mut Draft,
         position: &Position,
-        signal: &Signal,
+        entry: Price,
         signal_id: SignalId,
     ) -> Result<Result<Stop, Rejection>, TraderError> {
         let market = self.market(position)?;
         let tick = market.instrument.tick_size;
         let timeframe = market.candle_length().to_string();
-        let found = match analyze(position.side, signal.price, market.candles(), tick, &self.rules.stops) {
+        let found = match analyze(position.side, entry, market.candles(), tick, &self.rules.stops) {
             Ok(found) => found,
             Err(none) => return Ok(Err(Rejection { code: none.code(), reason: none.to_string() })),
         };
         let stop = Stop { price: found.stop, distance: price(found.distance)? };
-        let analyzed = analyzed(position, signal, signal_id, timeframe, &found)?;
+        let analyzed = analyzed(position, entry, signal_id, timeframe, &found)?;
         self.desk.add(draft, analyzed, self.now).await?;
         Ok(Ok(stop))
     }
 
-    /// Sizes the trade, asks the risk gate and, where it admits, intends the order and sends it. Answers
-    /// where the decision leads, or why it leads nowhere.
-    async fn decide_entry(
+    /// Sizes the trade, asks the risk gate and, where it admits, intends the order and sends it, or lets it wait
+    /// for the operator. Answers where the decision leads, or why it leads nowhere.
+    pub(super) async fn decide_entry(
         &mut self,
         mut draft: Draft,
         position: &Position,
@@ -161,7 +170,11 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         let Entry { watch, signal_id, price: entry, stop, asked } = entry;
         let instrument = self.market(position)?.instrument.clone();
         let available = self.available(&instrument).await?;
-        let size = match self.size(position, &instrument, entry, stop.price, available)? {
+        let sized = match self.strategy_refusal(position).await? {
+            Some(rejection) => Err(rejection),
+            None => self.size(position, &instrument, entry, stop.price, available)?,
+        };
+        let size = match sized {
             Ok(size) => size,
             Err(rejection) => {
                 let reason = rejection.reason.clone();
@@ -169,8 +182,15 @@ impl<S: Store, X: Exchange> Trader<S, X> {
                 return Ok(Err(reason));
             }
         };
-        let decision_id = DecisionId(self.desk.derive(self.now, "decision", &[&signal_id.to_string()]));
-        match self.judge(position, &size, available)? {
+        // What the operator asked for waits for nobody.
+        let expires_at = if asked.is_some() { None } else { expiry(position, self.now) };
+        // An approval is the second decision on one signal, maybe at the very time of the first.
+        let signal = signal_id.to_string();
+        let parts = [signal.as_str(), "approved"];
+        let parts = if awaits_approval(position) { &parts[..] } else { &parts[..1] };
+        let decision_id = DecisionId(self.desk.derive(self.now, "decision", parts));
+        let room = self.strategy_room(position).await?;
+        match self.judge(position, &size, available, room)? {
             Verdict::Denied { failed, severity } => {
                 let names: Vec<&str> = failed.iter().map(|failed| failed.check.as_str()).collect();
                 for name in &names {
@@ -215,9 +235,16 @@ impl<S: Store, X: Exchange> Trader<S, X> {
                     stop_distance: stop.distance,
                     quantity: size.quantity,
                     planned_risk: size.planned_risk,
-                    approval_expires_at: None,
+                    approval_expires_at: expires_at,
                 };
                 self.desk.add(&mut draft, proposed, self.now).await?;
+                if let Some(expires_at) = expires_at {
+                    self.desk.commit(draft).await?;
+                    self.watches.remove(&position.position_id);
+                    let pending = Pending { decision_id, signal_id, watch, expires_at };
+                    self.approvals.insert(position.position_id, pending);
+                    return Ok(Ok(PositionState::Armed));
+                }
                 let order_id = self.intend_entry(&mut draft, position, decision_id, signal_id, &size).await?;
                 self.answer_entry(&mut draft, asked, position, None)?;
                 self.desk.commit(draft).await?;
@@ -226,6 +253,41 @@ impl<S: Store, X: Exchange> Trader<S, X> {
                 Ok(Ok(PositionState::Entering))
             }
         }
+    }
+
+    /// Why a position's strategy may not enter, if it may not.
+    async fn strategy_refusal(&mut self, position: &Position) -> Result<Option<Rejection>, TraderError> {
+        let Some(strategy_id) = position.strategy_id else { return Ok(None) };
+        let refused = self.desk.enabled_strategy(strategy_id).await?.err();
+        Ok(refused.map(|refused| Rejection { code: "strategy_disabled", reason: refused.to_string() }))
+    }
+
+    /// What its strategy's own limits leave a position.
+    async fn strategy_room(&mut self, position: &Position) -> Result<StrategyRoom, TraderError> {
+        let risk = match position.strategy_id {
+            Some(id) => self.desk.strategy_risk(id).await?,
+            None => None,
+        };
+        let mut exposure = risk.as_ref().map_or(Money::ZERO, |risk| risk.total_exposure);
+        // What is being bought is not held yet, and must not be spent twice.
+        for order in self.desk.working_orders() {
+            let owner = order.position_id.and_then(|id| self.desk.position(id));
+            let last = self.markets.get(&order.symbol).and_then(super::Market::last);
+            if let (OrderRole::Entry, Some(owner), Some((price, _))) = (order.role, owner, last)
+                && owner.strategy_id == position.strategy_id
+            {
+                let value = order.remaining().get().checked_mul(price.get());
+                let value = value.and_then(|value| Money::new(value).ok()).ok_or(robson_domain::Overflow)?;
+                exposure = exposure.plus(value)?;
+            }
+        }
+        let today = risk.as_ref().filter(|risk| risk.calculated_at.day() == self.now.day());
+        Ok(StrategyRoom {
+            max_exposure: risk.as_ref().and_then(|risk| risk.max_exposure),
+            exposure,
+            daily_loss_limit: risk.as_ref().and_then(|risk| risk.daily_loss_limit),
+            daily_net: today.map_or(Money::ZERO, |risk| risk.daily_pnl),
+        })
     }
 
     async fn intend_entry(
@@ -247,7 +309,7 @@ impl<S: Store, X: Exchange> Trader<S, X> {
     }
 
     /// Ends a signal that leads to nothing: an only try is disarmed, a confirmed one gets a new detector.
-    async fn reject(
+    pub(super) async fn reject(
         &mut self,
         mut draft: Draft,
         position: &Position,
@@ -256,20 +318,32 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         rejection: Rejection,
         asked: Option<Asked<'_>>,
     ) -> Result<(), TraderError> {
+        let answer = rejection.reason.clone();
+        let next = self.add_rejection(&mut draft, position, watch, signal_id, rejection).await?;
+        self.answer_entry(&mut draft, asked, position, Some(&answer))?;
+        self.desk.commit(draft).await?;
+        self.set_watch(position, next);
+        Ok(())
+    }
+
+    /// Adds the end of a signal to a draft; answers with the detector that follows.
+    pub(super) async fn add_rejection(
+        &mut self,
+        draft: &mut Draft,
+        position: &Position,
+        watch: Watch,
+        signal_id: SignalId,
+        rejection: Rejection,
+    ) -> Result<Option<Watch>, TraderError> {
         let reason = rejection.reason.clone();
-        let answer = reason.clone();
         let rejected = SignalRejected {
             position_id: position.position_id,
             signal_id,
             reason_code: rejection.code.to_owned(),
             reason: rejection.reason,
         };
-        self.desk.add(&mut draft, rejected, self.now).await?;
-        let next = self.after_failure(&mut draft, position, watch.attempt, reason).await?;
-        self.answer_entry(&mut draft, asked, position, Some(&answer))?;
-        self.desk.commit(draft).await?;
-        self.set_watch(position, next);
-        Ok(())
+        self.desk.add(draft, rejected, self.now).await?;
+        self.after_failure(draft, position, watch.attempt, reason).await
     }
 
     /// What follows when a signal or its entry came to nothing.
@@ -340,7 +414,13 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         Ok(MonthRisk { base: risk.capital_base, realized_net: risk.realized_net, latent: risk.latent_risk })
     }
 
-    fn judge(&self, position: &Position, size: &Size, available: Money) -> Result<Verdict, TraderError> {
+    fn judge(
+        &self,
+        position: &Position,
+        size: &Size,
+        available: Money,
+        room: StrategyRoom,
+    ) -> Result<Verdict, TraderError> {
         let risk = self.desk.risk().ok_or_else(|| DeskError::Broken("no month is open".to_owned()))?;
         let others = || {
             let mine = position.position_id;
@@ -351,6 +431,9 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         let at_risk =
             |state| matches!(state, PositionState::Entering | PositionState::Active | PositionState::Exiting);
         let last = self.market(position)?.last().map_or(i64::MAX, |(_, at)| self.now.micros_since(at));
+        // One that waited for the operator has reserved its risk: it is not counted twice.
+        let month = self.month_risk()?;
+        let month = MonthRisk { latent: month.latent.minus(position.latent_risk)?, ..month };
         let request = RiskRequest {
             halted: risk.halted,
             entries_stopped: risk.entries_stopped,
@@ -363,13 +446,14 @@ impl<S: Store, X: Exchange> Trader<S, X> {
             ),
             margin_available: available,
             margin_needed: size.notional,
-            month: self.month_risk()?,
+            month,
             planned_risk: Some(size.planned_risk),
             exposure: risk.total_exposure,
             notional: size.notional,
-            max_exposure: risk.max_exposure,
-            daily_net: risk.daily_pnl,
-            daily_loss_limit: risk.daily_loss_limit,
+            max_exposure: room.max_exposure,
+            strategy_exposure: room.exposure,
+            daily_net: room.daily_net,
+            daily_loss_limit: room.daily_loss_limit,
             // The decision is one synchronous function: by the feed's clock it takes no time.
             elapsed_ms: 0,
         };
@@ -379,7 +463,7 @@ impl<S: Store, X: Exchange> Trader<S, X> {
 
 fn analyzed(
     position: &Position,
-    signal: &Signal,
+    entry: Price,
     signal_id: SignalId,
     timeframe: String,
     found: &TechnicalStop,
@@ -396,7 +480,7 @@ fn analyzed(
         signal_id,
         timeframe,
         candles: i64::try_from(found.candles).unwrap_or(i64::MAX),
-        entry_price: signal.price,
+        entry_price: entry,
         stop_price: found.stop,
         method: found.method,
         configured_level_n: i64::from(found.configured_level_n),
@@ -421,6 +505,3 @@ fn failed_check(
 fn price(distance: Decimal) -> Result<Price, TraderError> {
     Price::new(distance).map_err(|error| DeskError::Broken(error.to_string()).into())
 }
-
-/// Approvals come with the live connector; until then every entry is the risk gate's alone.
-pub(super) const APPROVAL: ApprovalMode = ApprovalMode::Automatic;

@@ -255,6 +255,7 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         for id in positions {
             let Some(position) = self.desk.position(*id).cloned() else {
                 self.watches.remove(id);
+                self.approvals.remove(id);
                 continue;
             };
             if position.exit_reason.is_none() {

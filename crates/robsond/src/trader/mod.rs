@@ -4,6 +4,8 @@
 //! Every step of a tick may be taken again after a crash: what is durable is found done, what is not is
 //! decided again from the same inputs.
 
+mod approvals;
+mod arming;
 mod commands;
 mod desk;
 mod detectors;
@@ -13,6 +15,7 @@ mod market;
 mod month;
 mod orders;
 mod reports;
+mod strategies;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,11 +29,12 @@ use robson_eventlog::Store;
 use robson_venue::exchange::{Exchange, OrderReport};
 use robson_venue::feed::Tick;
 
-pub use commands::{Armed, request_hash};
+pub use commands::Terms;
 pub use desk::{Desk, DeskError, Draft};
 pub use market::{Market, Markets};
 
 use crate::config::RiskSettings;
+use approvals::Pending;
 use detectors::Watch;
 
 /// Why the trader stops.
@@ -64,6 +68,7 @@ pub struct Trader<S, X> {
     rules: RiskSettings,
     markets: Markets,
     watches: BTreeMap<PositionId, Watch>,
+    approvals: BTreeMap<PositionId, Pending>,
     now: Timestamp,
     has_recovered: bool,
 }
@@ -80,8 +85,9 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         markets: Markets,
         now: Timestamp,
     ) -> Result<Self, TraderError> {
-        let watches = BTreeMap::new();
-        let mut trader = Self { desk, exchange, rules, markets, watches, now, has_recovered: false };
+        let (watches, approvals) = (BTreeMap::new(), BTreeMap::new());
+        let mut trader =
+            Self { desk, exchange, rules, markets, watches, approvals, now, has_recovered: false };
         trader.restart_detectors().await?;
         Ok(trader)
     }
@@ -138,6 +144,7 @@ impl<S: Store, X: Exchange> Trader<S, X> {
         self.watch_open_positions(tick).await?;
         self.chase_exits(tick).await?;
         self.probe_orders(tick).await?;
+        self.expire_approvals().await?;
         self.watch_armed_positions(tick).await
     }
 
@@ -146,6 +153,7 @@ impl<S: Store, X: Exchange> Trader<S, X> {
     async fn finish_what_was_begun(&mut self) -> Result<(), TraderError> {
         self.send_what_is_pending().await?;
         self.halt_if_spent().await?;
+        self.reject_interrupted_approvals().await?;
         let closing: Vec<PositionId> = self.desk.positions().map(|position| position.position_id).collect();
         self.see_closed(&closing).await
     }

@@ -1,21 +1,23 @@
 //! What the operator asks for: each command is carried out once, and answered alike ever after.
 
+use robson_domain::events::PositionError;
 use robson_domain::{EntryMode, PositionId, PositionState};
 use robsond::operator::{Arm, Command, Refused};
 
-use crate::scenario::{LONG, Run, SHORT, START, Setup, calm, fraction, signal, waiting};
+use crate::scenario::{LONG, Run, SHORT, START, Setup, calm, filters, fraction, signal, waiting};
 
-async fn quiet() -> Run {
+pub(crate) async fn quiet() -> Run {
     let mut run = Setup::of(&calm(0, &["100"; 30])).open().await;
     run.until(0).await;
     run
 }
 
-fn kind(refused: &Refused) -> &'static str {
+pub(crate) fn kind(refused: &Refused) -> &'static str {
     match refused {
         Refused::Invalid(_) => "invalid",
         Refused::NotFound(_) => "not found",
         Refused::WrongState(_) => "wrong state",
+        Refused::Expired(_) => "expired",
         Refused::RiskDenied(_) => "denied",
         Refused::Mismatch(_) => "mismatch",
         Refused::NotReady(_) => "not ready",
@@ -154,8 +156,60 @@ async fn a_live_position_can_be_closed_in_every_state() {
     for state in [PositionState::Closed, PositionState::Cancelled] {
         let mut run = falling().await;
         let id = in_state(&mut run, state).await;
-        assert_eq!(kind(&run.close(id).await.unwrap_err()), "wrong state", "{state}");
+        assert_eq!(run.close(id).await.unwrap().positions[0].state, state, "what has ended stays as it is");
     }
+}
+
+/// What is held and cannot be sold is in error; cleared, it is watched as before, and a new touch is a new exit.
+#[tokio::test]
+async fn clearing_an_error_watches_what_is_held_again() {
+    let feed = "0:100x9 1:100x2 2:98x0 3:90x1000 4:99x1000 5:99.5x1000 6:97x1000 7:97x1000";
+    let setup = Setup::of(feed).change(|settings| {
+        settings.symbols.insert("BTCUSD".parse().unwrap(), filters("0.001", "5", "1"));
+    });
+    let mut run = setup.open().await;
+    run.until(0).await;
+    let id = run.enter(LONG, "100", "98").await;
+    let clear = Command::Clear { position_id: id };
+    assert_eq!(kind(&run.execute(&clear).await.unwrap_err()), "wrong state", "entering");
+    run.until(4).await;
+    assert_eq!(run.position(id).await.state, PositionState::Error);
+    let disarm = Command::Disarm { position_id: id };
+    assert_eq!(kind(&run.execute(&disarm).await.unwrap_err()), "wrong state", "it holds something");
+    let answer = run.execute_as(7, &clear).await;
+    assert_eq!(answer.as_ref().unwrap().positions[0].state, PositionState::Active);
+    run.restart().await;
+    assert_eq!(run.execute_as(7, &clear).await, answer);
+    run.until(5).await;
+    assert_eq!(run.told(id).await, "active, 2 at 100, holds 2, stop 98, made 0 for 0.2");
+    assert_eq!(kind(&run.execute(&clear).await.unwrap_err()), "wrong state", "there is nothing to clear");
+    run.end().await;
+    assert_eq!(run.told_by("POSITION_ERROR", "cleared").await, ["false", "true", "false"]);
+    assert_eq!(run.position(id).await.state, PositionState::Error, "what is left is still too little");
+}
+
+/// An error that holds nothing ends, be it cleared or disarmed, and its detector with it.
+#[tokio::test]
+async fn clearing_an_error_that_holds_nothing_ends_the_position() {
+    for is_cleared in [true, false] {
+        let mut run = quiet().await;
+        let id = run.wait_on("BTCUSD", LONG).await;
+        let error = "the books do not add up".to_owned();
+        run.record(PositionError { position_id: id, error, recoverable: false, cleared: false }).await;
+        assert_eq!(run.told(id).await, "error, error the books do not add up");
+        assert_eq!(run.close(id).await.unwrap().positions[0].state, PositionState::Error);
+        let command =
+            if is_cleared { Command::Clear { position_id: id } } else { Command::Disarm { position_id: id } };
+        assert_eq!(run.execute(&command).await.unwrap().positions[0].state, PositionState::Cancelled);
+        run.wait_on("BTCUSD", LONG).await;
+        run.end().await;
+        let (begun, ended) = (run.events("DETECTOR_STARTED").await, run.events("DETECTOR_STOPPED").await);
+        assert_eq!((begun.len(), ended.len()), (2, 1));
+        assert_eq!(begun[0]["detector_id"], ended[0]["detector_id"]);
+    }
+    let mut run = quiet().await;
+    let unknown = Command::Clear { position_id: PositionId(uuid::Uuid::nil()) };
+    assert_eq!(kind(&run.execute(&unknown).await.unwrap_err()), "not found");
 }
 
 /// Half of the entry is bought when it is closed: the rest is cancelled and the half is sold.

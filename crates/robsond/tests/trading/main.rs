@@ -4,9 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(unreachable_pub, reason = "nobody uses a test from outside")]
 
+mod approvals;
 mod commands;
 mod entries_and_exits;
 mod restarts;
 mod risk;
 mod scenario;
+mod stops_and_halts;
+mod strategies;
 mod venue_faults;

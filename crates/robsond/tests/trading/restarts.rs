@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use robson_domain::{Order, PositionId};
 use robson_venue::paper::FaultPlan;
-use robsond::operator::Command;
+use robsond::operator::{Command, NewStrategy};
 
 use crate::scenario::{Run, START, Setup, fraction, signal};
 
@@ -257,7 +257,17 @@ async fn commands(seed: u64, faults: &FaultPlan) -> Vec<Asked> {
         asked.push(Asked { second: second + 700, command: Command::Disarm { position_id } });
         second += 1_000;
     }
-    asked.push(Asked { second: QUARTERS * 900 + 5_000, command: Command::Panic });
+    let words = || "news at noon".parse().unwrap();
+    for (second, enabled) in [(1_200, false), (1_300, true)] {
+        let command = Command::Entries { enabled, reason: words() };
+        asked.push(Asked { second: QUARTERS * 900 + second, command });
+    }
+    let limits =
+        robson_domain::RiskConfig { max_exposure: Some("1000".parse().unwrap()), ..Default::default() };
+    let strategy = NewStrategy { name: words(), kind: words(), detector_config: None, risk_config: limits };
+    asked.push(Asked { second: QUARTERS * 900 + 1_250, command: Command::CreateStrategy(strategy) });
+    asked.push(Asked { second: QUARTERS * 900 + 4_000, command: Command::Panic });
+    asked.push(Asked { second: QUARTERS * 900 + 5_000, command: Command::Halt { reason: words() } });
     // What is sent after a feed has ended stays as it was left.
     asked.retain(|asked| asked.second <= QUARTERS * 900 + 5_000);
     asked.sort_by_key(|asked| asked.second);

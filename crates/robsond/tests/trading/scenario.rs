@@ -5,16 +5,21 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use robson_domain::{
-    CommandId, EntryMode, Fraction, Money, Order, Position, PositionId, Price, RiskScope, Side, Symbol,
-    Timestamp, TrailingPolicy,
+    ApprovalMode, CommandId, EntryMode, Event, Fraction, Money, Order, Position, PositionId, Price,
+    RiskScope, Side, StrategyState, Symbol, Timestamp, TrailingPolicy,
 };
 use robson_eventlog::command::COMMANDS;
 use robson_eventlog::digest::{Scope, row_json};
 use robson_eventlog::replay::fold_all;
-use robson_eventlog::{EventQuery, RecordedEvent, RowQuery, Store, WriterId};
-use robson_projector::{TABLES, TraderTables, balances_current, orders_current, positions_current};
+use robson_eventlog::{
+    Append, EventQuery, Ledger, LedgerOptions, Outcome, RecordedEvent, RowQuery, Store, WriterId,
+};
+use robson_projector::{
+    TABLES, TraderTables, balances_current, new_event, orders_current, positions_current,
+};
 use robson_projector::{risk_state_current, strategy_state_current};
 use robson_store::AnyStore;
+use robsond::clock::FeedClock;
 use robsond::config::{Configuration, Flags, Settings, SymbolFilters};
 use robsond::operator::{Arm, Command, Done, ManualSignal, Refused};
 use robsond::session::{DEFAULT_TENANT, Databases, Script, Session};
@@ -161,6 +166,20 @@ impl Run {
         self.check_books().await;
     }
 
+    /// Writes an event behind the session's back, as an earlier one might have, and takes up from there.
+    pub async fn record(&mut self, event: impl Into<Event>) {
+        let at = self.session.now();
+        let options = LedgerOptions {
+            projections: vec![Arc::new(TraderTables)],
+            ..LedgerOptions::new(DEFAULT_TENANT, WriterId::new("test").unwrap(), Arc::new(FeedClock::at(at)))
+        };
+        let ledger = Ledger::open(Arc::clone(&self.databases.trader), options).await.unwrap();
+        let event = new_event(&event.into(), at).unwrap();
+        let outcome = ledger.append(Append::events(vec![event])).await.unwrap();
+        assert!(matches!(outcome, Outcome::Appended(_)), "{outcome:?}");
+        self.restart().await;
+    }
+
     pub async fn execute(&mut self, command: &Command) -> Result<Done, Refused> {
         self.commands += 1;
         self.execute_as(self.commands, command).await
@@ -245,8 +264,8 @@ impl Run {
 
     pub async fn risk(&self) -> robson_domain::RiskState {
         let rows = self.rows(&risk_state_current::TABLE).await;
-        let states = rows.iter().map(|row| risk_state_current::entity(row).unwrap());
-        states.filter(|risk| risk.key.scope == RiskScope::Account).last().unwrap()
+        let mut states = rows.iter().map(|row| risk_state_current::entity(row).unwrap());
+        states.find(|risk| risk.key.scope == RiskScope::Account).unwrap()
     }
 
     async fn rows(&self, table: &'static robson_eventlog::Table) -> Vec<robson_eventlog::Row> {
@@ -293,9 +312,14 @@ impl Run {
         let apart = (wallet.get() - earned.get()).abs().round_dp(8);
         assert!(apart.is_zero(), "the wallet is {wallet}, the capital and what was made {earned}");
         let closed = positions.iter().filter(|p| p.state == robson_domain::PositionState::Closed).count();
-        let strategies = self.rows(&strategy_state_current::TABLE).await;
-        let strategy = strategy_state_current::entity(&strategies[0]).unwrap();
-        assert_eq!(strategy.closed_positions, i64::try_from(closed).unwrap());
+        let strategies = self.strategies().await;
+        let counted: i64 = strategies.iter().map(|strategy| strategy.closed_positions).sum();
+        assert_eq!(counted, i64::try_from(closed).unwrap());
+    }
+
+    pub async fn strategies(&self) -> Vec<StrategyState> {
+        let rows = self.rows(&strategy_state_current::TABLE).await;
+        rows.iter().map(|row| strategy_state_current::entity(row).unwrap()).collect()
     }
 
     /// What a restart may not change, row by row: what the digests of content cover, and what the venue saw.
@@ -325,6 +349,8 @@ pub fn waiting() -> Arm {
         trailing: TrailingPolicy::Continuous,
         capital: None,
         risk: None,
+        approval: ApprovalMode::Automatic,
+        strategy_id: None,
     }
 }
 
