@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod command;
 pub mod consumer;
+pub mod difference;
 pub mod digest;
 pub mod doorbell;
 pub mod event;
@@ -44,8 +45,8 @@ pub use parking::{PARKED_EVENTS, ParkedEvent, ParkedStatus, Verdict};
 pub use payload::{InvalidPayload, Payload};
 pub use projection::{FoldError, Projection, RowKey, Rows};
 pub use reactor::{Input, ReactError, Reactor, RunningReactor};
-pub use rebuild::Generation;
-pub use replay::{Replay, ReplayError};
+pub use rebuild::{Generation, Progress, RebuildError, Rebuilt};
+pub use replay::{Checks, Replay, ReplayError, ReplayOptions};
 pub use snapshot::Snapshot;
 pub use store::{
     AcquireError, Capture, Checkpoint, CommitError, DedupeHit, Direction, EventQuery, Page, RowQuery, Store,

@@ -44,6 +44,20 @@ pub trait Projection: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// `Refused` or `Broken`; the caller then takes back what the fold changed.
     fn fold(&self, event: &RecordedEvent, rows: &mut Rows) -> Result<(), FoldError>;
+
+    /// Folds an event whose rows are all held; else changes nothing and answers those that are not, as far
+    /// as they can be told.
+    ///
+    /// # Errors
+    /// As [`Projection::fold`].
+    fn try_fold(&self, event: &RecordedEvent, rows: &mut Rows) -> Result<Vec<RowKey>, FoldError> {
+        let keys = self.keys(event, rows)?;
+        let missing: Vec<RowKey> = keys.into_iter().filter(|key| !rows.holds(key)).collect();
+        if missing.is_empty() {
+            self.fold(event, rows)?;
+        }
+        Ok(missing)
+    }
 }
 
 /// The rows that a writer holds: loaded, known to be absent, or changed.
@@ -125,6 +139,20 @@ impl Rows {
                 self.held.insert(key, before);
             }
         }
+    }
+
+    /// Gives up taking back what was changed so far.
+    pub fn keep_changes(&mut self) {
+        self.undo.clear();
+    }
+
+    /// Forgets every row but those that a write is under way for.
+    pub fn keep_only(&mut self, written: &[TableRows]) {
+        let keys = written.iter().flat_map(|changed| {
+            changed.rows.iter().map(|row| RowKey { table: changed.table.name, key: row.key(changed.table) })
+        });
+        let held = keys.filter_map(|key| self.held.remove_entry(&key)).collect();
+        *self = Self { held, ..Self::default() };
     }
 
     /// The changed rows, by table in the given order and by key; the changes then count as written.

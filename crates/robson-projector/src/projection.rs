@@ -64,8 +64,20 @@ impl Projection for TraderTables {
     }
 
     fn fold(&self, recorded: &RecordedEvent, rows: &mut Rows) -> Result<(), FoldError> {
-        let Some(event) = Self::event(recorded)? else { return Ok(()) };
-        let (_, mut entities) = Self::load(&event, |key| Some(rows.get(key)))?;
+        match self.try_fold(recorded, rows)?.first() {
+            None => Ok(()),
+            Some(key) => Err(FoldError::Broken(format!("{key:?} was not loaded before the fold"))),
+        }
+    }
+
+    /// Reads the event once, which is most of the work.
+    fn try_fold(&self, recorded: &RecordedEvent, rows: &mut Rows) -> Result<Vec<RowKey>, FoldError> {
+        let Some(event) = Self::event(recorded)? else { return Ok(Vec::new()) };
+        let (keys, mut entities) = Self::load(&event, |key| rows.holds(key).then(|| rows.peek(key)))?;
+        let missing: Vec<RowKey> = keys.into_iter().filter(|key| !rows.holds(key)).collect();
+        if !missing.is_empty() {
+            return Ok(missing);
+        }
         let ctx = EventContext {
             occurred_at: time_of(recorded.occurred_at),
             ingested_at: time_of(recorded.ingested_at),
@@ -81,6 +93,6 @@ impl Projection for TraderTables {
                 rows.put(table, row);
             }
         }
-        Ok(())
+        Ok(missing)
     }
 }

@@ -256,7 +256,19 @@ type Reply = oneshot::Sender<Result<Outcome, AppendError>>;
 
 enum Message {
     Append(Box<Append>, Reply),
+    Pause(oneshot::Sender<AtRest>),
     Close(oneshot::Sender<()>),
+}
+
+/// The writer at rest: what it had is durable, and it writes nothing until this is dropped. Then it reads
+/// its rows anew.
+#[derive(Debug)]
+pub(crate) struct AtRest {
+    /// What it writes under.
+    pub(crate) lease: Lease,
+    /// Where the log ends.
+    pub(crate) head: Head,
+    _until: oneshot::Sender<()>,
 }
 
 /// The lease as the daemon sees it: valid until a point of its own monotonic clock.
@@ -343,6 +355,13 @@ impl<S: Store> Ledger<S> {
         let message = Message::Append(Box::new(request), reply);
         self.queue.send(message).await.map_err(|_| self.why_stopped())?;
         answer.await.map_err(|_| self.why_stopped())?
+    }
+
+    /// Lets the writer rest once what was queued before is durable.
+    pub(crate) async fn pause(&self) -> Result<AtRest, AppendError> {
+        let (rest, at_rest) = oneshot::channel();
+        self.queue.send(Message::Pause(rest)).await.map_err(|_| self.why_stopped())?;
+        at_rest.await.map_err(|_| self.why_stopped())
     }
 
     fn why_stopped(&self) -> AppendError {

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::draft::{Draft, Known, Staged};
 use super::{
-    Append, AppendError, BATCH_BYTES_MAX, BATCH_REQUESTS_MAX, LeaseState, LedgerOptions, Message, Outcome,
-    Reply, locked,
+    Append, AppendError, AtRest, BATCH_BYTES_MAX, BATCH_REQUESTS_MAX, LeaseState, LedgerOptions, Message,
+    Outcome, Reply, locked,
 };
 use crate::batch::{Batch, Head, Lease};
 use crate::names::{DedupeKey, StreamKey};
@@ -76,7 +76,7 @@ impl<S: Store> Writer<S> {
 
     async fn write(mut self, mut queue: mpsc::Receiver<Message>) {
         while let Some(first) = queue.recv().await {
-            let (requests, replies, close) = drain(first, &mut queue);
+            let (requests, replies, then) = drain(first, &mut queue);
             if !requests.is_empty() {
                 metrics::histogram!("eventlog_batch_requests").record(count_for_metrics(requests.len()));
                 if let Err(stop) = self.append_all(requests, replies).await {
@@ -89,7 +89,9 @@ impl<S: Store> Writer<S> {
                     return;
                 }
             }
-            if let Some(done) = close {
+            if let Some(Then::Rest(rest)) = then {
+                self.rest(rest).await;
+            } else if let Some(Then::Close(done)) = then {
                 if let Err(error) = self.store.release(&self.lease).await {
                     tracing::warn!(%error, "the lease was not given up; it ends by itself");
                 }
@@ -98,6 +100,17 @@ impl<S: Store> Writer<S> {
                 let _ = done.send(());
                 return;
             }
+        }
+    }
+
+    /// Writes nothing until whoever asked for it is done; rows may be others then.
+    async fn rest(&mut self, rest: oneshot::Sender<AtRest>) {
+        let (until, done) = oneshot::channel();
+        let at_rest = AtRest { lease: self.lease.clone(), head: self.head, _until: until };
+        if rest.send(at_rest).is_ok() {
+            // Nobody sends: it is over when the other end is dropped.
+            let _ = done.await;
+            self.forget();
         }
     }
 
@@ -379,16 +392,20 @@ fn broken(error: FoldError) -> Failure {
     Failure::Stop(AppendError::Broken(error.to_string()))
 }
 
+/// What the writer was asked to do behind a batch.
+enum Then {
+    Rest(oneshot::Sender<AtRest>),
+    Close(oneshot::Sender<()>),
+}
+
 /// Takes what is queued, up to one batch, and never waits for more.
-fn drain(
-    first: Message,
-    queue: &mut mpsc::Receiver<Message>,
-) -> (Vec<Append>, Vec<Reply>, Option<tokio::sync::oneshot::Sender<()>>) {
+fn drain(first: Message, queue: &mut mpsc::Receiver<Message>) -> (Vec<Append>, Vec<Reply>, Option<Then>) {
     let (mut requests, mut replies, mut bytes) = (Vec::new(), Vec::new(), 0);
     let mut next = Some(first);
     while let Some(message) = next {
         match message {
-            Message::Close(done) => return (requests, replies, Some(done)),
+            Message::Pause(rest) => return (requests, replies, Some(Then::Rest(rest))),
+            Message::Close(done) => return (requests, replies, Some(Then::Close(done))),
             Message::Append(request, reply) => {
                 bytes += request.events.iter().map(|event| event.payload.as_str().len()).sum::<usize>();
                 requests.push(*request);

@@ -9,7 +9,7 @@ use crate::batch::TableRows;
 use crate::event::{ChainHash, RecordedEvent};
 use crate::names::TenantId;
 use crate::projection::{FoldError, Projection, RowKey, Rows};
-use crate::replay::{self, Replay, ReplayError};
+use crate::replay::{self, ReplayError};
 use crate::store::{EventQuery, Store, StoreError};
 use crate::table::Table;
 
@@ -67,9 +67,8 @@ pub async fn restore<S: Store>(
         }
         asked = as_of - 1;
     }
-    let mut whole = Replay::new(projections.to_vec());
-    whole.fold_up_to(store, tenant, log_seq, |_| {}).await?;
-    let rows = own_rows(whole.rows(), &tables, scopes, scope, &BTreeSet::new());
+    let whole = replay::fold_all(store, tenant, projections.to_vec(), log_seq, |_| {}).await?;
+    let rows = own_rows(&whole, &tables, scopes, scope, &BTreeSet::new());
     Ok(Restored { rows, log_seq, snapshot: None, rejected })
 }
 
