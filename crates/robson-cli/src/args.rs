@@ -1,12 +1,14 @@
 //! The command line as clap reads it. Decides nothing.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 use robson_domain::{
-    ApprovalMode, CommandId, EntryMode, Fraction, Json, Money, PositionState, Side, Symbol, TrailingPolicy,
+    AccountId, ApprovalMode, CommandId, EntryMode, Fraction, Json, Money, PositionState, Side, Symbol,
+    TrailingPolicy,
 };
-use robson_eventlog::TenantId;
+use robson_eventlog::{StreamKey, TenantId, Timestamp};
 use robsond::operator::Words;
 use rust_decimal::Decimal;
 
@@ -120,8 +122,10 @@ pub enum Command {
     /// The story of a position as a tree, from signal to exit.
     #[command(after_help = "Example:\n  robson why 1fd1e8ef --all")]
     Why(Why),
-    /// Folds the whole log again, in memory.
-    #[command(after_help = "Example:\n  robson replay --verify")]
+    /// Folds the log again: shows what it comes to, compares it with the tables, or rebuilds them.
+    #[command(
+        after_help = "Examples:\n  robson replay --verify\n  robson replay --at 2026-01-02T03:04:05Z --table positions_current\n  robson replay --rebuild"
+    )]
     Replay(Replay),
     /// One digest per table, and one of the log; equal on every backend that holds the same.
     #[command(after_help = "Example:\n  robson digest --content --database sqlite://robson-demo.db")]
@@ -446,11 +450,51 @@ pub struct Why {
 }
 
 /// What to do with the replay.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Replay {
     /// Compares every table with the rows of the database; exits with 1 where they differ.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "at")]
     pub verify: bool,
+    /// Makes the tables anew from the log, beside the live ones, and switches over; no daemon may run.
+    #[arg(long, conflicts_with_all = ["verify", "at", "table", "stream", "account_id", "from_snapshot"])]
+    pub rebuild: bool,
+    /// As it was then: an instant such as 2026-01-02T03:04:05Z, or a place in the log.
+    #[arg(long, value_name = "TIME|LOG_SEQ")]
+    pub at: Option<At>,
+    /// Only this table; without --verify, shows its rows.
+    #[arg(long, value_name = "NAME")]
+    pub table: Option<String>,
+    /// Only the rows that events of this stream touched, such as position:<id>.
+    #[arg(long, value_name = "KEY", conflicts_with = "account_id")]
+    pub stream: Option<StreamKey>,
+    /// Only this account's rows.
+    #[arg(long, value_name = "UUID")]
+    pub account_id: Option<AccountId>,
+    /// Begins at the newest snapshots that can be trusted instead of the log's first event.
+    #[arg(long)]
+    pub from_snapshot: bool,
+}
+
+/// A moment of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// Right after the event at this place.
+    Place(i64),
+    /// Right after the last event that was appended by then.
+    Time(Timestamp),
+}
+
+impl FromStr for At {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<i64>() {
+            Ok(log_seq) if log_seq >= 0 => Ok(Self::Place(log_seq)),
+            _ => text.parse().map(Self::Time).map_err(|_| {
+                format!("`{text}` is neither a place in the log nor an instant such as 2026-01-02T03:04:05Z")
+            }),
+        }
+    }
 }
 
 /// What is part of the digest.

@@ -83,13 +83,13 @@ impl fmt::Display for Difference {
         match &self.what {
             Differs::OnlyReplayed => write!(f, "{table} {key}: only in the replay"),
             Differs::OnlyLive => write!(f, "{table} {key}: only in the database"),
-            Differs::Columns(columns) => {
-                columns.iter().enumerate().try_for_each(|(index, ColumnDifference { column, replayed, live })| {
+            Differs::Columns(columns) => columns.iter().enumerate().try_for_each(
+                |(index, ColumnDifference { column, replayed, live })| {
                     let line = if index == 0 { "" } else { "\n" };
                     let (live, replayed) = (live.to_json(), replayed.to_json());
                     write!(f, "{line}{table} {key}: {column} is {live}, the replay says {replayed}")
-                })
-            }
+                },
+            ),
         }
     }
 }

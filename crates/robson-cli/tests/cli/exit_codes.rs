@@ -9,14 +9,14 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// What the binary did.
-struct Run {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 /// Runs the binary in a folder, with nothing in its environment but what is given.
-fn robson(folder: &Path, variables: &[(&str, &str)], words: &str) -> Run {
+pub(crate) fn robson(folder: &Path, variables: &[(&str, &str)], words: &str) -> Run {
     let output = Command::new(env!("CARGO_BIN_EXE_robson"))
         .args(words.split_whitespace())
         .current_dir(folder)
@@ -36,7 +36,7 @@ fn folder() -> TempDir {
 }
 
 /// A folder with the small log in `robson.db`.
-async fn folder_with_log() -> TempDir {
+pub(crate) async fn folder_with_log() -> TempDir {
     let folder = folder();
     let url = format!("sqlite://{}", folder.path().join("robson.db").display()).parse().unwrap();
     let store = robson_store::AnyStore::open(&url, &Default::default()).await.unwrap();

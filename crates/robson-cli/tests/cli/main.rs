@@ -3,4 +3,5 @@
 
 mod exit_codes;
 mod output;
+mod replay;
 mod small_log;

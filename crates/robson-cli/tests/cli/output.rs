@@ -5,7 +5,7 @@ use clap::Parser as _;
 use robson_cli::args::{Cli, Command};
 use robson_cli::failure::{ExitCode, Failure};
 
-async fn run(words: &str) -> (String, Result<(), Failure>) {
+pub(crate) async fn run(words: &str) -> (String, Result<(), Failure>) {
     let db = crate::small_log::database().await;
     let cli = Cli::try_parse_from(words.split(' ')).unwrap();
     let paper = Paper::default();
@@ -13,7 +13,7 @@ async fn run(words: &str) -> (String, Result<(), Failure>) {
     (paper.text(), done)
 }
 
-async fn printed(words: &str) -> String {
+pub(crate) async fn printed(words: &str) -> String {
     let (text, done) = run(words).await;
     assert_eq!(done, Ok(()), "{words}");
     text
@@ -124,7 +124,7 @@ async fn a_row_that_was_changed_behind_the_log_is_found() {
         .unwrap();
     let db = robson_cli::db::Database::on(store, None).await.unwrap();
     let paper = Paper::default();
-    let verify = Command::Replay(robson_cli::args::Replay { verify: true });
+    let verify = Command::Replay(robson_cli::args::Replay { verify: true, ..Default::default() });
     let done = robson_cli::read(&db, verify, &mut paper.printer(false)).await;
     assert_eq!(done, Err(Failure::reported(ExitCode::Error)));
     let expected = format!("positions_current {LONG}: total_fees is \"1\", the replay says \"5.663855\"\n");
