@@ -21,6 +21,8 @@ use crate::store::LogEventStore;
 
 /// Events in one read of a replay, and how many wait for the one who reads them.
 const PAGE: usize = 500;
+/// Bytes in one read of a replay, unless one event has more.
+const PAGE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The events of aggregates of any type, on the log of a tenant; clones share the ledger.
 pub struct LogRepository<S> {
@@ -141,7 +143,7 @@ impl<S: Store> LogRepository<S> {
     fn replay(&self, kind: &'static str, mut query: EventQuery) -> ReplayStream {
         let (mut feed, events) = ReplayStream::new(PAGE);
         let store = Arc::clone(self.ledger.store());
-        query.limit = PAGE;
+        (query.limit, query.bytes_max) = (PAGE, Some(PAGE_BYTES));
         tokio::spawn(async move {
             loop {
                 let page = match store.read(&query).await {
@@ -152,15 +154,12 @@ impl<S: Store> LogRepository<S> {
                         return;
                     }
                 };
-                let is_last = page.len() < PAGE;
-                query.after = page.last().map_or(query.after, |last| last.log_seq);
+                let Some(last) = page.last() else { return };
+                query.after = last.log_seq;
                 for event in page {
                     if feed.push(from_log(kind, event)).await.is_err() {
                         return;
                     }
-                }
-                if is_last {
-                    return;
                 }
             }
         });
