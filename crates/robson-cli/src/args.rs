@@ -473,6 +473,12 @@ pub struct Replay {
     /// Begins at the newest snapshots that can be trusted instead of the log's first event.
     #[arg(long)]
     pub from_snapshot: bool,
+    /// Decides the recorded signals once more, by this program's engine, and lists what would differ.
+    #[arg(long, conflicts_with_all = ["verify", "rebuild", "at", "table", "stream", "account_id", "from_snapshot"])]
+    pub engine_diff: bool,
+    /// With --engine-diff: recorded prices, so that stops and entries are compared too.
+    #[arg(long, value_name = "[SYMBOL=]FILE", requires = "engine_diff")]
+    pub feed: Vec<String>,
 }
 
 /// A moment of the log.

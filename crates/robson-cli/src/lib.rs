@@ -63,6 +63,7 @@ pub async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
         Command::Strategies(args) if !matches!(args, Strategies::List) => {
             strategies::run(&settings, args, printer).await
         }
+        Command::Replay(args) if args.engine_diff => replay::run_engine_diff(&settings, &args, printer).await,
         Command::Replay(args) if args.rebuild => replay::run_rebuild(&settings, printer).await,
         Command::Doctor => doctor::run(&settings, printer).await,
         Command::Db(Db::Init) => db::run_schema(Schema::init(&settings.database), printer).await,

@@ -6,6 +6,7 @@ pub mod api;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+pub mod engine_diff;
 pub mod metrics;
 pub mod offline;
 pub mod operator;

@@ -2,6 +2,7 @@
 //!
 //! Reads the database only; `--rebuild` is the one that writes.
 
+mod engine_diff;
 mod rebuild;
 mod restored;
 mod scratch;
@@ -27,6 +28,7 @@ use crate::failure::{ExitCode, Failure};
 use crate::printer::{Align, Cell, Listing, Printer, Tone};
 use scratch::Scratch;
 
+pub use engine_diff::run as run_engine_diff;
 pub use rebuild::run as run_rebuild;
 
 /// Most differences that are looked for.
@@ -65,8 +67,9 @@ fn options(tenant: TenantId, checks: Checks) -> ReplayOptions {
 /// # Errors
 /// The log does not fold, or was edited; with `--verify`, a table differs (exit 1, after the report).
 pub async fn run(db: &Database, args: &args::Replay, printer: &mut Printer) -> Result<(), Failure> {
-    if args.rebuild {
-        return Err(Failure::usage("--rebuild writes: it cannot be asked of a database that is read"));
+    if args.rebuild || args.engine_diff {
+        let what = "--rebuild and --engine-diff need more than a database that is read";
+        return Err(Failure::usage(what));
     }
     let done = async {
         if args.from_snapshot {

@@ -140,3 +140,42 @@ async fn a_log_that_somebody_writes_is_not_rebuilt() {
     let nowhere = robson(folder.path(), &[], "replay --rebuild --database sqlite://other.db");
     assert_eq!((nowhere.code, folder.path().join("other.db").exists()), (1, false), "{}", nowhere.err);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_engine_would_decide_otherwise_is_listed() {
+    let folder = folder_with_log().await;
+    std::fs::write(folder.path().join("robson.toml"), "[symbols.BTCUSD]\nstep = 0.001\n").unwrap();
+    let diff = |fee: &str, words: &str| {
+        let run = robson(
+            folder.path(),
+            &[("ROBSON_TAKER_FEE_RATE", fee)],
+            &format!("replay --engine-diff {words}"),
+        );
+        assert_eq!(run.code, 0, "{}", run.err);
+        run.out
+    };
+    insta::assert_snapshot!(format!("{}\n{}", diff("0.0005", ""), diff("0.001", "")));
+    let report: Value = serde_json::from_str(&diff("0.001", "--json")).unwrap();
+    assert_eq!(report["signals"], 1);
+    assert_eq!(report["stops_and_entries_not_compared"], 2);
+    assert_eq!(report["differing"][0]["position_id"], LONG);
+    let quantity = serde_json::json!({ "part": "quantity", "recorded": "0.059", "now": "0.056" });
+    assert_eq!(report["differing"][0]["changes"][0], quantity);
+}
+
+/// A day that this program traded on recorded prices: with the same prices it decides the same.
+#[test]
+fn an_engine_that_did_not_change_decides_as_it_did() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = robson(folder.path(), &[], "demo --database sqlite://robson.db");
+    assert_eq!(demo.code, 0, "{}", demo.err);
+    let feed = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/data/demo-btcusd-1h.csv");
+    let run = robson(folder.path(), &[], &format!("replay --engine-diff --feed BTCUSD={feed} --json"));
+    assert_eq!(run.code, 0, "{}", run.err);
+    let report: Value = serde_json::from_str(&run.out).unwrap();
+    assert!(report["signals"].as_u64().unwrap() > 0, "{}", run.out);
+    assert_eq!(
+        (report["differing"].clone(), report["stops_and_entries_not_compared"].clone()),
+        (Value::Array(vec![]), 0.into())
+    );
+}
