@@ -58,8 +58,8 @@ pub(crate) fn to_log(
     if schema_version.to_string() != event.event_version {
         metadata.insert(VERSION.to_owned(), event.event_version.clone());
     }
-    let data = event.payload.to_string();
-    let event = LogEvent { schema_version, metadata, ..LogEvent::new(event_type, data) };
+    let data = LogEvent::json(event_type, &event.payload).map_err(of_data)?;
+    let event = LogEvent { schema_version, metadata, ..data };
     let mut event = event.to_new_event(stream.clone(), now).map_err(of_data)?;
     event.trace.trace_id = trace_id;
     Ok(event)

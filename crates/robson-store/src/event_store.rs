@@ -54,6 +54,22 @@ impl EventStoreOptions {
 
 /// Opens the database that a URL names and becomes the writer of a tenant's log, which is made where needed.
 ///
+/// ```no_run
+/// use robson_eventlog::event_store::SerializedEvent;
+/// use robson_store::{EventStoreOptions, open_event_store};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let options = EventStoreOptions::new("shop".parse()?);
+/// let store = open_event_store(&"sqlite://shop.db".parse()?, options).await?;
+/// let placed = SerializedEvent::new("ORDER_PLACED".parse()?, r#"{"sku":"tea"}"#);
+/// let version = store.append_events("order:1".parse()?, Some(0), vec![placed]).await?;
+/// let events = store.load_events("order:1".parse()?, Some(version)).await?;
+/// assert_eq!(events[0].event.data, br#"{"sku":"tea"}"#);
+/// store.close().await;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// See [`OpenEventStoreError`].
 pub async fn open_event_store(

@@ -94,15 +94,15 @@ pub(super) fn open(payload: &Payload) -> Result<Opened, BadEnvelope> {
             STANDARD.decode(base64).map_err(BadEnvelope::NotBase64)?
         }
         (None, Some(text), _) => text.as_str().ok_or(BadEnvelope::NotText(TEXT))?.as_bytes().to_vec(),
-        (None, None, Some(json)) => canonical(&json),
-        (None, None, None) => canonical(&Value::Object(fields)),
+        (None, None, Some(json)) => text_of(&json),
+        (None, None, None) => text_of(&Value::Object(fields)),
     };
     Ok((data, metadata))
 }
 
-/// A part of a payload is one too.
-fn canonical(part: &Value) -> Vec<u8> {
-    Payload::new(part).map_or_else(|_| part.to_string(), |payload| payload.as_str().to_owned()).into_bytes()
+/// JSON as the log writes it, or as it is where the log cannot keep it.
+pub(super) fn text_of(value: &Value) -> Vec<u8> {
+    Payload::new(value).map_or_else(|_| value.to_string(), |payload| payload.as_str().to_owned()).into_bytes()
 }
 
 #[cfg(test)]

@@ -127,9 +127,9 @@ impl SerializedEvent {
     /// # Errors
     /// `Serialization` when the content has no JSON.
     pub fn json(event_type: EventType, content: &impl Serialize) -> Result<Self, EventStoreError> {
-        // By way of a value, whose keys are sorted: the log then needs no second text.
         let value = serde_json::to_value(content).map_err(EventStoreError::serialization)?;
-        Ok(Self::new(event_type, value.to_string()))
+        // As the log writes JSON, which then needs no second text.
+        Ok(Self::new(event_type, envelope::text_of(&value)))
     }
 
     /// Adds to the metadata.
