@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use robson_domain::{Overflow, Price, Quantity, Timestamp};
+use robson_domain::{Overflow, Price, Quantity, Side, Timestamp};
 
 /// Candles that a series keeps unless told otherwise.
 pub const DEFAULT_CAPACITY: usize = 400;
@@ -36,6 +36,14 @@ pub struct Candle {
 }
 
 impl Candle {
+    /// The price of it that a position of the side likes least: the low for a long.
+    pub(crate) const fn adverse(&self, side: Side) -> Price {
+        match side {
+            Side::Long => self.low,
+            Side::Short => self.high,
+        }
+    }
+
     fn of(tick: &Tick, open_time: Timestamp) -> Self {
         let Tick { price, quantity, .. } = *tick;
         Self { open_time, open: price, high: price, low: price, close: price, volume: quantity }

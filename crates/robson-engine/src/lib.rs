@@ -14,7 +14,7 @@ pub mod technical_stop;
 pub mod trailing_stop;
 
 pub use candles::{Candle, CandleError, CandleLength, CandleSeries, Tick};
-pub use entry::{Detector, Signal, UnsupportedMode};
+pub use entry::{Detector, Indicators, Signal};
 pub use risk_gate::{Admission, FailedCheck, MonthRisk, RiskRequest, Verdict};
 pub use sizing::{Costs, Lot, NotSized, Size, SizingRules, Trade};
 pub use technical_stop::{NoStop, OutOfBounds, SkippedLevel, StopBounds, StopRules, TechnicalStop};

@@ -331,22 +331,21 @@ fn levels(side: Side, entry: Price, candles: &[Candle], tolerance: Fraction) -> 
 
 /// The swing lows below a long or swing highs above a short, ascending.
 fn swings(side: Side, entry: Price, candles: &[Candle]) -> Vec<Price> {
-    let outer = |candle: &Candle| match side {
-        Side::Long => candle.low,
-        Side::Short => candle.high,
-    };
-    let mut swings: Vec<Price> = candles
-        .windows(2 * SWING_REACH + 1)
-        .filter(|window| {
-            let swing = outer(&window[SWING_REACH]);
-            let clear = |(index, candle)| index == SWING_REACH || ahead(side, outer(candle), swing);
-            window.iter().enumerate().all(clear)
-        })
-        .map(|window| outer(&window[SWING_REACH]))
-        .filter(|swing| ahead(side, entry, *swing))
-        .collect();
+    let mut swings: Vec<Price> =
+        swing_levels(side, candles).filter(|swing| ahead(side, entry, *swing)).collect();
     swings.sort();
     swings
+}
+
+/// The lows (for a short the highs) that two candles on each side stand clear of, oldest first.
+pub(crate) fn swing_levels(side: Side, candles: &[Candle]) -> impl Iterator<Item = Price> + '_ {
+    candles.windows(2 * SWING_REACH + 1).filter_map(move |window| {
+        let swing = window[SWING_REACH].adverse(side);
+        let clear = |(index, candle): (usize, &Candle)| {
+            index == SWING_REACH || ahead(side, candle.adverse(side), swing)
+        };
+        window.iter().enumerate().all(clear).then_some(swing)
+    })
 }
 
 /// The mean of the last true ranges; the caller has seen to it that there are enough candles.

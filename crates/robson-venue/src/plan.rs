@@ -2,8 +2,9 @@
 //!
 //! A plan is TOML with two kinds of entries. `[[arm]]` arms one position `at` a feed time; `[[every]]` arms
 //! one each `weeks`, `days` or `hours`, the first at `from`, none after `until`. Both take `symbol`, `side`,
-//! `entry` (`confirmed_trend` where none is given, or `immediate`), `trailing` (`continuous`, or `span`),
-//! `capital` and `risk` (percent, at most 1); the last two only lower what the account would risk.
+//! `entry` (`confirmed_trend` where none is given, or `confirmed_reversal`, `confirmed_key_level`,
+//! `immediate`), `trailing` (`continuous`, or `span`), `capital` and `risk` (percent, at most 1); the last two
+//! only lower what the account would risk.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -242,13 +243,6 @@ impl Fields<'_> {
     }
 
     fn line(&self, number: usize, at: Timestamp, sha256: &str) -> Result<PlanLine, FileError> {
-        let entry = self.optional("entry")?.unwrap_or(EntryMode::ConfirmedTrend);
-        if !matches!(entry, EntryMode::Immediate | EntryMode::ConfirmedTrend) {
-            return Err(self.refusal_of(
-                "entry",
-                format!("entry `{entry}` is not offered: immediate or confirmed_trend is"),
-            ));
-        }
         let capital: Option<Money> = self.optional("capital")?;
         if let Some(capital) = capital.filter(|capital| *capital <= Money::ZERO) {
             return Err(self.refusal_of("capital", format!("capital {capital} is not above 0")));
@@ -259,7 +253,7 @@ impl Fields<'_> {
             at,
             symbol: self.required("symbol")?,
             side: self.required("side")?,
-            entry,
+            entry: self.optional("entry")?.unwrap_or(EntryMode::ConfirmedTrend),
             trailing: self.optional("trailing")?.unwrap_or(TrailingPolicy::Continuous),
             capital,
             risk: self.risk()?,
@@ -388,8 +382,9 @@ mod tests {
         refused(&arm("risk = 1.01"), "plan.toml:6: risk 1.01 is not above 0 and at most 1 percent");
         refused(&arm("risk = 0"), "plan.toml:6: risk 0 is not above 0 and at most 1 percent");
         refused(
-            &arm("entry = \"confirmed_reversal\""),
-            "plan.toml:6: entry `confirmed_reversal` is not offered: immediate or confirmed_trend is",
+            &arm("entry = \"confirmed\""),
+            "plan.toml:6: entry: `confirmed` is not a entry mode: one of immediate, confirmed_trend, \
+             confirmed_reversal, confirmed_key_level",
         );
         refused("[[arm]]\nsymbol = \"BTCUSD\"\nside = \"long\"\n", "plan.toml:1: [[arm]] needs `at`");
         refused(

@@ -54,7 +54,7 @@ fn sample(event_type: &str) -> Event {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../robson-domain/samples").join(event_type);
     let text = std::fs::read_to_string(path.with_added_extension("v1.json")).unwrap();
     let sample: Value = serde_json::from_str(&text).unwrap();
-    Event::decode(event_type, 1, sample["payload"].clone()).unwrap()
+    Event::decode(event_type, sample["payload"].clone()).unwrap()
 }
 
 #[derive(Debug)]

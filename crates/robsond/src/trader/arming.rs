@@ -50,8 +50,6 @@ impl<S: Store> Desk<S> {
         if !terms.is_traded {
             return Err(Refused::NotFound(format!("the venue does not trade {}", arm.symbol)));
         }
-        let detector = robson_engine::entry::Detector::new(arm.entry, arm.side, Timestamp::EPOCH);
-        detector.map_err(|unsupported| Refused::Invalid(unsupported.to_string()))?;
         let risk_pct = arm.risk.unwrap_or(terms.rules.default_risk);
         if risk_pct.get() > RISK_MAX || risk_pct == Fraction::ZERO {
             return Err(Refused::Invalid(

@@ -118,6 +118,6 @@ pub(super) fn watch_of(position: &Position, started: &DetectorStarted) -> Option
     let params = started.params.get();
     let attempt = params.get("attempt")?.as_i64()?;
     let not_before = params.get("not_before")?.as_str()?.parse().ok()?;
-    let detector = Detector::new(position.entry_mode, position.side, not_before).ok()?;
+    let detector = Detector::new(position.entry_mode, position.side, not_before);
     Some(Watch { detector_id: started.detector_id, detector, attempt })
 }

@@ -1,7 +1,7 @@
 //! What the operator asks for: each command is carried out once, and answered alike ever after.
 
 use robson_domain::events::PositionError;
-use robson_domain::{EntryMode, PositionId, PositionState};
+use robson_domain::{PositionId, PositionState};
 use robsond::operator::{Arm, Command, Refused};
 
 use crate::scenario::{LONG, Run, SHORT, START, Setup, calm, filters, fraction, signal, waiting};
@@ -48,7 +48,6 @@ async fn an_arm_that_cannot_be_is_refused_with_its_reason() {
         (Arm { capital: Some("0".parse().unwrap()), ..base() }, "invalid"),
         (Arm { risk: Some(fraction("0")), ..base() }, "invalid"),
         (Arm { risk: Some(fraction("0.0101")), ..base() }, "invalid"),
-        (Arm { entry: EntryMode::ConfirmedReversal, ..base() }, "invalid"),
         (Arm { symbol: "XRPUSD".parse().unwrap(), ..base() }, "not found"),
     ];
     for (arm, expected) in cases {

@@ -188,6 +188,59 @@ async fn an_immediate_entry_finds_its_stop_in_the_chart() {
     }
 }
 
+/// The market upside down, about 100.
+fn mirrored(trades: &str) -> String {
+    let mirror = |trade: &str| {
+        let (second, rest) = trade.split_once(':').unwrap();
+        let (price, quantity) = rest.split_once('x').unwrap();
+        let price = rust_decimal::Decimal::from(200) - price.parse::<rust_decimal::Decimal>().unwrap();
+        format!("{second}:{price}x{quantity}")
+    };
+    trades.split_whitespace().map(mirror).collect::<Vec<_>>().join(" ")
+}
+
+/// Arms after 28 hours of swings; each quarter of an hour after that has the prices told, a second apart.
+async fn check_confirmed(mode: EntryMode, quarters: &[&[&str]], expected: [&str; 2]) {
+    let after = (112..).zip(quarters).map(|(quarter, prices)| calm(quarter * 900, prices));
+    let market = format!("{} {}", zigzag(112), after.collect::<Vec<_>>().join(" "));
+    for (side, market, expected) in
+        [(LONG, market.clone(), expected[0]), (SHORT, mirrored(&market), expected[1])]
+    {
+        let line = format!("symbol = \"BTCUSD\"; side = \"{side}\"; entry = \"{mode}\"");
+        let mut run = Setup::of(&market).plan(&[(hours(28), &line)]).open().await;
+        run.end().await;
+        let signals = run.told_by("SIGNAL_DETECTED", "price").await;
+        let stops = run.told_by("TECHNICAL_STOP_ANALYZED", "stop_price").await;
+        let position = run.positions().await.remove(0);
+        let told = format!("{signals:?} stop {stops:?}: {}", run.told(position.position_id).await);
+        assert_eq!(told, expected, "{side}");
+        assert_eq!(run.told_by("DETECTOR_STARTED", "strategy").await, [mode.as_str()]);
+    }
+}
+
+/// The low at 98 is touched at 98.2 and left upwards; the second level below is 96.
+#[tokio::test]
+async fn a_bounce_from_a_level_enters_on_the_candle_that_confirms_it() {
+    let quarters: [&[&str]; 4] = [&["100"], &["98.2"], &["98.5", "99.5"], &["99.6", "99.6", "99.6"]];
+    let expected = [
+        r#"["99.6"] stop ["96"]: active, 25.697 at 99.6, holds 25.697, stop 96, made 0 for 2.5594212"#,
+        r#"["100.4"] stop ["104"]: active, 25.585 at 100.4, holds 25.585, stop 104, made 0 for 2.568734"#,
+    ];
+    check_confirmed(EntryMode::ConfirmedKeyLevel, &quarters, expected).await;
+}
+
+/// Three closes fall to 95; a hammer down to 92 follows. No level lies below it: 1.5 x 27 / 14 is the distance.
+#[tokio::test]
+async fn a_reversal_enters_on_the_candle_that_turns_the_fall() {
+    let quarters: [&[&str]; 5] =
+        [&["97"], &["96"], &["95"], &["95", "92", "94.5"], &["94.6", "94.6", "94.6"]];
+    let expected = [
+        r#"["94.6"] stop ["91.7"]: active, 31.467 at 94.6, holds 31.467, stop 91.7, made 0 for 2.9767782"#,
+        r#"["105.4"] stop ["108.3"]: active, 31.035 at 105.4, holds 31.035, stop 108.3, made 0 for 3.271089"#,
+    ];
+    check_confirmed(EntryMode::ConfirmedReversal, &quarters, expected).await;
+}
+
 /// Where the chart is too short there is no stop, so there is no entry; the only try is over.
 #[tokio::test]
 async fn an_immediate_entry_without_a_chart_is_disarmed() {
