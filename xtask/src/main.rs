@@ -6,6 +6,7 @@
 mod bench;
 mod cargo;
 mod ci;
+mod codegen;
 mod postgres;
 mod steps;
 mod test;
@@ -20,11 +21,12 @@ usage: cargo xtask COMMAND
 
   test [--only STEP].. [-- CARGO_TEST_ARGS]
               everything that a change must pass, on every backend; steps: fmt, tidy, clippy, build,
-              database, test, docs, features; the last line is the sum of all tests
+              codegen, database, test, docs, features; the last line is the sum of all tests
   ci          test, then cargo-deny and every combination of features
   bench [--quick] [--backend sqlite|postgres] [--only FIGURE] [--rounds N] [--log-events N] [--write-docs]
               the log beside what others would use: a table per backend, target/bench/bench.json and a chart;
               --write-docs puts them into docs/benchmarks.md, --quick only shows that it all runs
+  codegen     writes the files that are made from the code, such as docs/events.md
   tidy        the rules of ARCHITECTURE.md and CONTRIBUTING.md that no compiler checks
   postgres [COMMAND [ARG]..]
               a private PostgreSQL server for the length of COMMAND, which finds its URL in
@@ -48,6 +50,7 @@ fn run() -> Result<ExitCode> {
     match command.as_deref() {
         Some("test") => test::run(&test::Options::parse(&rest)?),
         Some("ci") if rest.is_empty() => ci::run(),
+        Some("codegen") if rest.is_empty() => codegen::write(),
         Some("bench") => bench::run(&rest),
         Some("tidy") if rest.is_empty() => tidy::run().map(|()| ExitCode::SUCCESS),
         Some("postgres") => postgres::run(&rest),

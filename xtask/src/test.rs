@@ -10,9 +10,10 @@ use robson_testkit::postgres_server::TEST_DATABASE_URL;
 
 use crate::cargo::{Workspace, cargo, describe, read, succeed};
 use crate::steps::{Steps, Sum};
-use crate::tidy;
+use crate::{codegen, tidy};
 
-const STEPS: [&str; 8] = ["fmt", "tidy", "clippy", "build", "database", "test", "docs", "features"];
+const STEPS: [&str; 9] =
+    ["fmt", "tidy", "clippy", "build", "codegen", "database", "test", "docs", "features"];
 
 /// Tells the process-level stories where the built binaries are.
 const BIN_DIR: &str = "ROBSON_BIN_DIR";
@@ -84,6 +85,7 @@ pub(crate) fn run_steps(steps: &mut Steps, test_arguments: &[String]) -> Result<
     // Building the tests builds the binaries beside them, with the features that the tests use: one build
     // of each dependency serves both.
     steps.run("build", || succeed(cargo().args(["test", "--workspace", "--no-run"])).map(none));
+    steps.run("codegen", || codegen::compare().map(none));
     steps.run("database", || find_database(&mut server).map(none));
     steps.run("test", || run_tests(&workspace, server.as_ref(), test_arguments));
     drop(server);

@@ -14,6 +14,6 @@ pub use entities::{
     Balance, BalanceKey, Entities, Entity, EntityKey, Fill, FillKey, Meta, Order, Position, RiskConfig,
     RiskKey, RiskScope, RiskState, StrategyState,
 };
-pub use events::{DecodeError, Event, EventBody, EventContext, StreamName, Violation};
+pub use events::{Author, DecodeError, Event, EventBody, EventContext, StreamName, Upcast, Violation};
 pub use lifecycle::WrongState;
 pub use values::*;

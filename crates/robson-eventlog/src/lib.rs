@@ -27,6 +27,7 @@ pub mod stream;
 pub mod subscription;
 pub mod table;
 pub mod time;
+pub mod upcast;
 
 pub use batch::{Batch, CheckpointMove, DedupeEntry, Head, Lease, Receipt, StreamMove, TableRows};
 pub use command::{CommandRecord, CommandStatus};
@@ -55,3 +56,4 @@ pub use store::{
 pub use subscription::{Start, Subscription, Trouble};
 pub use table::{Column, ColumnKind, Row, Table, Value};
 pub use time::{Clock, InvalidTimestamp, SystemClock, Timestamp};
+pub use upcast::{Upcast, UpcastError, Upcasters};

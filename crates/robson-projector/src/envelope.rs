@@ -1,7 +1,11 @@
 //! The envelope: an event of the domain as the log takes it, and back.
 
+use std::sync::LazyLock;
+
 use robson_domain::{DecodeError, Event, Timestamp};
-use robson_eventlog::{EventType, InvalidPayload, NewEvent, Payload, RecordedEvent, StreamKey};
+use robson_eventlog::{
+    EventType, InvalidPayload, NewEvent, Payload, RecordedEvent, StreamKey, UpcastError, Upcasters,
+};
 
 /// Why an event of the domain cannot be written to the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,12 +39,26 @@ pub fn new_event(event: &Event, occurred_at: Timestamp) -> Result<NewEvent, Inva
     Ok(new)
 }
 
-/// The event of the domain that the log recorded.
+/// Why a recorded event is none that this program knows. Stop, or park it: never skip it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnreadableEvent {
+    /// Its type or revision is unknown, or an older revision cannot be brought up to date.
+    #[error(transparent)]
+    Upcast(#[from] UpcastError),
+    /// The payload does not have the fields of its type.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
+static UPCASTERS: LazyLock<Upcasters> = LazyLock::new(|| Upcasters::new(Event::UPCASTS.iter().copied()));
+
+/// The event of the domain that the log recorded, whichever revision it was written in.
 ///
 /// # Errors
-/// The type is unknown, the revision is newer, or the payload lacks something.
-pub fn event_of(recorded: &RecordedEvent) -> Result<Event, DecodeError> {
-    Event::decode(recorded.event_type.as_str(), recorded.schema_version, recorded.payload.value())
+/// See [`UnreadableEvent`].
+pub fn event_of(recorded: &RecordedEvent) -> Result<Event, UnreadableEvent> {
+    let payload = UPCASTERS.payload(recorded)?;
+    Ok(Event::decode(recorded.event_type.as_str(), payload)?)
 }
 
 /// An instant of the domain as the log has it.

@@ -16,7 +16,7 @@ use robson_eventlog::{Row, RowKey, Table};
 use table::Key;
 
 pub use cell::{BadCell, Cell};
-pub use envelope::{InvalidEvent, event_of, log_time, new_event, time_of};
+pub use envelope::{InvalidEvent, UnreadableEvent, event_of, log_time, new_event, time_of};
 pub use projection::TraderTables;
 pub use scopes::{FOLD_VERSION, TraderScopes};
 pub use table::BadRow;

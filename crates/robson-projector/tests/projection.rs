@@ -5,7 +5,7 @@ use std::path::Path;
 
 use robson_domain::Event;
 use robson_eventlog::{
-    ChainHash, EventId, FoldError, NewEvent, Projection, RecordedEvent, Rows, TenantId, Timestamp,
+    ChainHash, EventId, FoldError, NewEvent, Payload, Projection, RecordedEvent, Rows, TenantId, Timestamp,
 };
 use robson_projector::{TABLES, TraderTables, event_of, new_event};
 use serde_json::Value;
@@ -14,10 +14,15 @@ use uuid::Uuid;
 const TENANT: TenantId = TenantId(Uuid::nil());
 
 fn sample(event_type: &str) -> Event {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../robson-domain/samples").join(event_type);
-    let text = std::fs::read_to_string(path.with_added_extension("v1.json")).unwrap();
-    let sample: Value = serde_json::from_str(&text).unwrap();
-    Event::decode(event_type, 1, sample["payload"].clone()).unwrap()
+    let newest = Event::TYPES.iter().find(|(name, _)| *name == event_type).unwrap().1;
+    Event::decode(event_type, payload(event_type, newest)).unwrap()
+}
+
+/// The payload of a frozen sample.
+fn payload(event_type: &str, revision: i64) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../robson-domain/samples");
+    let text = std::fs::read_to_string(path.join(format!("{event_type}.v{revision}.json"))).unwrap();
+    serde_json::from_str::<Value>(&text).unwrap()["payload"].clone()
 }
 
 fn recorded(log_seq: i64, new: NewEvent) -> RecordedEvent {
@@ -137,6 +142,33 @@ fn an_unknown_type_breaks_our_streams_and_is_skipped_on_others() {
     assert_eq!(broken, FoldError::Broken("event 1: unknown event type `DAEMON_PAUSED`".into()));
     new.stream = "hedge:1".parse().unwrap();
     assert_eq!(fold(&mut Rows::default(), &recorded(1, new)), Ok(()));
+}
+
+/// What was written once is read for ever: each frozen sample, as the newest revision has it.
+#[test]
+fn every_revision_of_every_event_is_read() {
+    for (event_type, newest) in Event::TYPES {
+        for revision in 1..=*newest {
+            let mut old = record(1, &sample(event_type));
+            old.schema_version = revision;
+            old.payload = Payload::new(&payload(event_type, revision)).unwrap();
+            let read = event_of(&old).unwrap_or_else(|e| panic!("{event_type} revision {revision}: {e}"));
+            assert_eq!((read.event_type(), read.revision()), (*event_type, *newest));
+        }
+    }
+}
+
+#[test]
+fn what_a_newer_program_wrote_breaks_the_fold_and_is_never_skipped() {
+    for (event_type, newest) in Event::TYPES {
+        let mut newer = record(7, &sample(event_type));
+        newer.schema_version = newest + 1;
+        let reason = format!(
+            "event 7: {event_type} revision {} is newer than the known {newest}",
+            newer.schema_version
+        );
+        assert_eq!(fold(&mut Rows::default(), &newer), Err(FoldError::Broken(reason)));
+    }
 }
 
 #[test]

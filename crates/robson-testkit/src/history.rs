@@ -171,7 +171,7 @@ impl History {
         let command = events.first().filter(|(name, _)| *name == "POSITION_ARMED");
         let command = command.map(|(_, payload)| arm_command(id, payload, now));
         let event = |(index, (name, payload)): (usize, (&'static str, Value))| {
-            let event = Event::decode(name, 1, payload)
+            let event = Event::decode(name, payload)
                 .unwrap_or_else(|error| panic!("the history made a wrong event: {error}"));
             let mut new = new_event(&event, now).expect("the history holds no text that a database refuses");
             new.dedupe_key =

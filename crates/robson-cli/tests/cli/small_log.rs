@@ -52,7 +52,7 @@ pub(crate) async fn write_log(store: AnyStore) -> Arc<AnyStore> {
     let mut cause: Option<EventId> = None;
     for (hour, event_type, payload) in log() {
         *clock.0.lock().unwrap() = at(hour);
-        let event = Event::decode(event_type, 1, payload).unwrap();
+        let event = Event::decode(event_type, payload).unwrap();
         let mut new = new_event(&event, time_of(at(hour))).unwrap();
         new.trace.causation_id = cause;
         match ledger.append(Append::events(vec![new])).await.unwrap() {

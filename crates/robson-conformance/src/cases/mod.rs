@@ -14,4 +14,5 @@ mod retention;
 mod snapshots;
 mod subscriptions;
 mod tenancy;
+mod upcasting;
 mod values;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, StreamName};
+use super::{Author, EventBody, StreamName};
 use crate::{AccountId, Venue};
 
 /// An account at a venue belongs to the tenant.
@@ -20,6 +20,7 @@ pub struct AccountLinked {
 
 impl EventBody for AccountLinked {
     const TYPE: &'static str = "ACCOUNT_LINKED";
+    const AUTHOR: Author = Author::Operator;
 
     fn stream(&self) -> StreamName {
         StreamName::Account(self.account_id)

@@ -1,10 +1,14 @@
 //! BALANCE_SAMPLED: the venue told a balance.
 //!
 //! Never deduplicated: two equal samples are two samples. One older than the row changes nothing.
+//!
+//! Changes: the balance, unless it is of a later sample.
+//!
+//! Refused: when free and locked are not the total.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation, check};
+use super::{Author, EventBody, EventContext, StreamName, Violation, check};
 use crate::entities::{Balance, BalanceKey, Entities, EntityKey};
 use crate::{AccountId, Amount, Asset, Timestamp};
 
@@ -33,6 +37,7 @@ impl BalanceSampled {
 
 impl EventBody for BalanceSampled {
     const TYPE: &'static str = "BALANCE_SAMPLED";
+    const AUTHOR: Author = Author::Daemon;
 
     fn stream(&self) -> StreamName {
         StreamName::Account(self.account_id)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, StreamName};
+use super::{Author, EventBody, StreamName};
 
 /// A connection to a venue or to a source of prices stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,7 @@ pub struct ConnectorConnected {
 
 impl EventBody for ConnectorConnected {
     const TYPE: &'static str = "CONNECTOR_CONNECTED";
+    const AUTHOR: Author = Author::Connector;
 
     fn stream(&self) -> StreamName {
         StreamName::system("market-data")

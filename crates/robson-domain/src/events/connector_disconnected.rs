@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, StreamName};
+use super::{Author, EventBody, StreamName};
 
 /// A connection to a venue or to a source of prices ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,7 @@ pub struct ConnectorDisconnected {
 
 impl EventBody for ConnectorDisconnected {
     const TYPE: &'static str = "CONNECTOR_DISCONNECTED";
+    const AUTHOR: Author = Author::Connector;
 
     fn stream(&self) -> StreamName {
         StreamName::system("market-data")

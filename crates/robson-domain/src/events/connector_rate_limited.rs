@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, StreamName};
+use super::{Author, EventBody, StreamName};
 
 /// A venue asked us to slow down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,7 @@ pub struct ConnectorRateLimited {
 
 impl EventBody for ConnectorRateLimited {
     const TYPE: &'static str = "CONNECTOR_RATE_LIMITED";
+    const AUTHOR: Author = Author::Connector;
 
     fn stream(&self) -> StreamName {
         StreamName::system("market-data")

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, StreamName};
+use super::{Author, EventBody, StreamName};
 use crate::AccountId;
 
 /// The keys of an account at its venue were replaced.
@@ -16,6 +16,7 @@ pub struct CredentialsRotated {
 
 impl EventBody for CredentialsRotated {
     const TYPE: &'static str = "CREDENTIALS_ROTATED";
+    const AUTHOR: Author = Author::Operator;
 
     fn stream(&self) -> StreamName {
         StreamName::Account(self.account_id)

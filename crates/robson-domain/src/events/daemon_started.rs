@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, StreamName};
+use super::{Author, EventBody, StreamName};
 use crate::InstanceId;
 
 /// The daemon began to work.
@@ -20,6 +20,7 @@ pub struct DaemonStarted {
 
 impl EventBody for DaemonStarted {
     const TYPE: &'static str = "DAEMON_STARTED";
+    const AUTHOR: Author = Author::System;
 
     fn stream(&self) -> StreamName {
         StreamName::system("daemon")

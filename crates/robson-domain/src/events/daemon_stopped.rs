@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, StreamName};
+use super::{Author, EventBody, StreamName};
 use crate::InstanceId;
 
 /// The daemon ended in an orderly way.
@@ -16,6 +16,7 @@ pub struct DaemonStopped {
 
 impl EventBody for DaemonStopped {
     const TYPE: &'static str = "DAEMON_STOPPED";
+    const AUTHOR: Author = Author::System;
 
     fn stream(&self) -> StreamName {
         StreamName::system("daemon")

@@ -1,12 +1,20 @@
 //! DECISION_PROPOSED: a signal led to the decision to enter.
+//!
+//! Changes: stop, distance and signal of the position.
+//!
+//! Refused: unless the position is armed and of this symbol and side, the stop lies on the loss side at the
+//! distance that is told, from 0.1 to 10 % of the entry, and a quantity is wanted.
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation, check};
+use super::{Author, EventBody, EventContext, StreamName, Violation, check};
 use crate::arithmetic::product;
 use crate::entities::{Entities, EntityKey};
-use crate::{DecisionAction, DecisionId, Money, PositionId, PositionState, Price, Quantity, Side, SignalId, Symbol, Timestamp, WrongState};
+use crate::{
+    DecisionAction, DecisionId, Money, PositionId, PositionState, Price, Quantity, Side, SignalId, Symbol,
+    Timestamp, WrongState,
+};
 
 /// The nearest stop that is ever admitted, as a fraction of the entry; settings may only narrow it.
 const NEAREST: Decimal = Decimal::from_parts(1, 0, 0, false, 3);
@@ -63,6 +71,7 @@ impl DecisionProposed {
 
 impl EventBody for DecisionProposed {
     const TYPE: &'static str = "DECISION_PROPOSED";
+    const AUTHOR: Author = Author::Engine;
 
     fn stream(&self) -> StreamName {
         StreamName::Position(self.position_id)

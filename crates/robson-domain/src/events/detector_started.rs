@@ -1,8 +1,10 @@
 //! DETECTOR_STARTED: a detector waits for the entry condition of an armed position.
+//!
+//! Refused: unless the position is armed.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation};
+use super::{Author, EventBody, EventContext, StreamName, Violation};
 use crate::entities::{Entities, EntityKey};
 use crate::{DetectorId, Json, PositionId, PositionState, WrongState};
 
@@ -21,6 +23,7 @@ pub struct DetectorStarted {
 
 impl EventBody for DetectorStarted {
     const TYPE: &'static str = "DETECTOR_STARTED";
+    const AUTHOR: Author = Author::Daemon;
 
     fn stream(&self) -> StreamName {
         StreamName::Position(self.position_id)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, StreamName};
+use super::{Author, EventBody, StreamName};
 use crate::{DetectorId, DetectorStopCause, PositionId};
 
 /// A detector ended.
@@ -18,6 +18,7 @@ pub struct DetectorStopped {
 
 impl EventBody for DetectorStopped {
     const TYPE: &'static str = "DETECTOR_STOPPED";
+    const AUTHOR: Author = Author::Daemon;
 
     fn stream(&self) -> StreamName {
         StreamName::Position(self.position_id)

@@ -1,10 +1,14 @@
 //! EXCHANGE_POSITION_DISCREPANCY_DETECTED: the venue holds something else than the books say.
 //!
 //! It counts as open until a reconciliation says how many are left.
+//!
+//! Changes: the account has one more open discrepancy.
+//!
+//! Refused: when books and venue hold the same.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation, check};
+use super::{Author, EventBody, EventContext, StreamName, Violation, check};
 use crate::entities::{Entities, EntityKey, RiskKey};
 use crate::{AccountId, DiscrepancyKind, PositionId, Quantity, Side, Symbol};
 
@@ -29,6 +33,7 @@ pub struct ExchangePositionDiscrepancyDetected {
 
 impl EventBody for ExchangePositionDiscrepancyDetected {
     const TYPE: &'static str = "EXCHANGE_POSITION_DISCREPANCY_DETECTED";
+    const AUTHOR: Author = Author::Daemon;
 
     fn stream(&self) -> StreamName {
         StreamName::Account(self.account_id)

@@ -1,10 +1,14 @@
 //! EXIT_TRIGGERED: a position is to be closed.
 //!
 //! While the entry is under way it is remembered: a fill then goes straight to the exit.
+//!
+//! Changes: the position is exiting, or cancelled where it was only armed.
+//!
+//! Refused: where the state of the position does not permit it.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation};
+use super::{Author, EventBody, EventContext, StreamName, Violation};
 use crate::entities::{Entities, EntityKey};
 use crate::lifecycle::Happening;
 use crate::{ExitReason, PositionId, PositionState, Price, Timestamp};
@@ -35,6 +39,7 @@ impl ExitTriggered {
 
 impl EventBody for ExitTriggered {
     const TYPE: &'static str = "EXIT_TRIGGERED";
+    const AUTHOR: Author = Author::Engine;
 
     fn stream(&self) -> StreamName {
         StreamName::Position(self.position_id)

@@ -1,11 +1,15 @@
 //! FILL_RECEIVED: an order was filled, wholly or in part.
 //!
 //! A fact: it is always kept. What contradicts the books puts the position into error.
+//!
+//! Changes: a new fill; the order's quantity, average, fees, trade ids and status; the position's quantity,
+//! average entry, realized result and fees; what the account and the strategy have realized. After the end of
+//! its position it is an open discrepancy.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{EventBody, EventContext, StreamName, Violation, check};
+use super::{Author, EventBody, EventContext, StreamName, Violation, check};
 use crate::entities::{Entities, EntityKey, Fill, FillKey, Order, OrderFill, Position, RiskKey};
 use crate::lifecycle::{Consequence, Happening};
 use crate::{
@@ -128,7 +132,8 @@ impl FillReceived {
             }
         };
         let net = realized.minus(self.fee_quote)?;
-        entities.move_risk(self.account_id, strategy_id, self.filled_at, |risk| risk.book(net, self.filled_at))?;
+        entities
+            .move_risk(self.account_id, strategy_id, self.filled_at, |risk| risk.book(net, self.filled_at))?;
         if let Some(risk) = entities.risk_mut(RiskKey::account(self.account_id)) {
             risk.open_discrepancies += i64::from(discrepancy);
         }
@@ -169,6 +174,7 @@ enum Moved {
 
 impl EventBody for FillReceived {
     const TYPE: &'static str = "FILL_RECEIVED";
+    const AUTHOR: Author = Author::Connector;
 
     fn stream(&self) -> StreamName {
         StreamName::Order(self.order_id)

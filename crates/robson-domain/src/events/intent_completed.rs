@@ -1,8 +1,10 @@
 //! INTENT_COMPLETED: what was asked of the venue has come to an end, or to doubt.
+//!
+//! Changes: an unknown outcome leaves the order submitted unless it has come further.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation};
+use super::{Author, EventBody, EventContext, StreamName, Violation};
 use crate::entities::{Entities, EntityKey};
 use crate::{AccountId, IntentId, IntentOutcome, OrderId, OrderStatus, PositionId, Timestamp};
 
@@ -27,6 +29,7 @@ pub struct IntentCompleted {
 
 impl EventBody for IntentCompleted {
     const TYPE: &'static str = "INTENT_COMPLETED";
+    const AUTHOR: Author = Author::Executor;
 
     fn stream(&self) -> StreamName {
         self.position_id.map_or(StreamName::Account(self.account_id), StreamName::Position)

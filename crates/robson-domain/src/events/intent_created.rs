@@ -1,11 +1,18 @@
 //! INTENT_CREATED: what the venue will be asked to do is durable.
+//!
+//! Changes: the position is entering, or knows its next exit order.
+//!
+//! Refused: an entry without an admitted risk or without a technical stop; an exit of what is not exiting.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation, check};
+use super::{Author, EventBody, EventContext, StreamName, Violation, check};
 use crate::entities::{Entities, EntityKey};
 use crate::lifecycle::Happening;
-use crate::{AccountId, ClientOrderId, DecisionId, IntentId, IntentType, OrderId, OrderSide, PositionId, PositionState, Quantity, Symbol, WrongState};
+use crate::{
+    AccountId, ClientOrderId, DecisionId, IntentId, IntentType, OrderId, OrderSide, PositionId,
+    PositionState, Quantity, Symbol, WrongState,
+};
 
 /// What the venue will be asked to do is durable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +43,7 @@ pub struct IntentCreated {
 
 impl EventBody for IntentCreated {
     const TYPE: &'static str = "INTENT_CREATED";
+    const AUTHOR: Author = Author::Executor;
 
     fn stream(&self) -> StreamName {
         self.position_id.map_or(StreamName::Account(self.account_id), StreamName::Position)
@@ -54,7 +62,9 @@ impl EventBody for IntentCreated {
             IntentType::PlaceEntry => {
                 position.take(Happening::EntryIntent)?;
                 check(position.planned_risk.is_some(), || "no risk check has admitted the entry".to_owned())?;
-                check(position.technical_stop_price.is_some(), || "the entry has no technical stop".to_owned())?;
+                check(position.technical_stop_price.is_some(), || {
+                    "the entry has no technical stop".to_owned()
+                })?;
                 position.entry_order_id = Some(self.order_id);
             }
             IntentType::PlaceExit if position.state == PositionState::Exiting => {

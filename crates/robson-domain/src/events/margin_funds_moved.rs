@@ -2,11 +2,13 @@
 //!
 //! A fact: it is always kept. What a loan or a funding costs is the month's; money taken out lowers the month's
 //! base, and money paid in raises the base of the next month only.
+//!
+//! Changes: what the month has realized, or its base.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{EventBody, EventContext, StreamName, Violation};
+use super::{Author, EventBody, EventContext, StreamName, Violation};
 use crate::entities::{Entities, EntityKey, RiskKey, RiskState, sortable};
 use crate::{AccountId, Amount, Asset, FundsMove, Money, Overflow, Symbol};
 
@@ -44,6 +46,7 @@ impl MarginFundsMoved {
 
 impl EventBody for MarginFundsMoved {
     const TYPE: &'static str = "MARGIN_FUNDS_MOVED";
+    const AUTHOR: Author = Author::Connector;
 
     fn stream(&self) -> StreamName {
         StreamName::Account(self.account_id)

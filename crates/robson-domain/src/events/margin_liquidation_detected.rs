@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, StreamName};
+use super::{Author, EventBody, StreamName};
 use crate::{AccountId, Price, Quantity, Side, Symbol};
 
 /// The venue closed a position by itself.
@@ -26,6 +26,7 @@ pub struct MarginLiquidationDetected {
 
 impl EventBody for MarginLiquidationDetected {
     const TYPE: &'static str = "MARGIN_LIQUIDATION_DETECTED";
+    const AUTHOR: Author = Author::Connector;
 
     fn stream(&self) -> StreamName {
         StreamName::Account(self.account_id)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, StreamName};
+use super::{Author, EventBody, StreamName};
 use crate::{AccountId, Symbol};
 
 /// A symbol's margin settings at the venue are not what they must be; nothing is sent for it.
@@ -22,6 +22,7 @@ pub struct MarginSafetyViolated {
 
 impl EventBody for MarginSafetyViolated {
     const TYPE: &'static str = "MARGIN_SAFETY_VIOLATED";
+    const AUTHOR: Author = Author::Connector;
 
     fn stream(&self) -> StreamName {
         StreamName::Account(self.account_id)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, StreamName};
+use super::{Author, EventBody, StreamName};
 use crate::{AccountId, MarginMode, Symbol};
 
 /// A symbol's margin settings at the venue are what they must be.
@@ -20,6 +20,7 @@ pub struct MarginSettingsVerified {
 
 impl EventBody for MarginSettingsVerified {
     const TYPE: &'static str = "MARGIN_SETTINGS_VERIFIED";
+    const AUTHOR: Author = Author::Connector;
 
     fn stream(&self) -> StreamName {
         StreamName::Account(self.account_id)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, StreamName};
+use super::{Author, EventBody, StreamName};
 use crate::{GapFallback, Symbol, Timestamp};
 
 /// Prices did not come for a while.
@@ -20,6 +20,7 @@ pub struct MarketDataGapDetected {
 
 impl EventBody for MarketDataGapDetected {
     const TYPE: &'static str = "MARKET_DATA_GAP_DETECTED";
+    const AUTHOR: Author = Author::Connector;
 
     fn stream(&self) -> StreamName {
         StreamName::system("market-data")

@@ -45,16 +45,6 @@ pub enum DecodeError {
     /// No event type has this name.
     #[error("unknown event type `{0}`")]
     UnknownType(String),
-    /// A newer program wrote it.
-    #[error("{event_type} revision {revision} is newer than the known {known}")]
-    NewerRevision {
-        /// The type.
-        event_type: &'static str,
-        /// Its revision.
-        revision: i64,
-        /// The newest revision that this program knows.
-        known: i64,
-    },
     /// The payload does not have the fields of its type.
     #[error("payload of {event_type}: {reason}")]
     BadPayload {
@@ -100,6 +90,28 @@ pub(crate) fn check(holds: bool, broken: impl FnOnce() -> String) -> Result<(), 
     if holds { Ok(()) } else { Err(Violation::Broken(broken())) }
 }
 
+/// Who finds an event to have happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Author {
+    /// What sends to the venue.
+    Executor,
+    /// What decides.
+    Engine,
+    /// The risk gate.
+    Risk,
+    /// The daemon's own tasks.
+    Daemon,
+    /// A connection to a venue or to a source of prices.
+    Connector,
+    /// The operator.
+    Operator,
+    /// The program itself.
+    System,
+}
+
+/// Takes a payload from one revision to the next; what cannot be taken is told in words.
+pub type Upcast = fn(Value) -> Result<Value, String>;
+
 /// What an event type says about itself.
 ///
 /// # Contract
@@ -108,8 +120,14 @@ pub(crate) fn check(holds: bool, broken: impl FnOnce() -> String) -> Result<(), 
 pub trait EventBody: Serialize + DeserializeOwned {
     /// Its name on disk.
     const TYPE: &'static str;
-    /// The revision of its payload; grows when a field changes its meaning or becomes mandatory.
-    const REVISION: i64 = 1;
+    /// Who finds it to have happened.
+    const AUTHOR: Author;
+    /// What takes a payload of each older revision to the next one, the oldest first.
+    ///
+    /// Another step, and with it another revision, is due when a field changes its meaning or becomes mandatory.
+    const UPCASTS: &'static [Upcast] = &[];
+    /// The revision of its payload: each step of the chain made one.
+    const REVISION: i64 = revision_after(Self::UPCASTS);
 
     /// The stream that it belongs to.
     fn stream(&self) -> StreamName;
@@ -122,14 +140,6 @@ pub trait EventBody: Serialize + DeserializeOwned {
     /// The payload that tells a repeat from a contradiction, where that is not the whole payload.
     fn fingerprint_payload(&self) -> Option<Value> {
         None
-    }
-
-    /// The payload of an older revision as the current one has it.
-    ///
-    /// # Errors
-    /// In words, when the old payload cannot be read.
-    fn upcast(from_revision: i64, _payload: Value) -> Result<Value, String> {
-        Err(format!("revision {from_revision} never existed"))
     }
 
     /// The entities that the fold needs, as far as the loaded ones tell; asked again until all are loaded.
@@ -146,14 +156,17 @@ pub trait EventBody: Serialize + DeserializeOwned {
     }
 }
 
-fn decode<E: EventBody + Into<Event>>(revision: i64, payload: Value) -> Result<Event, DecodeError> {
-    if revision > E::REVISION {
-        return Err(DecodeError::NewerRevision { event_type: E::TYPE, revision, known: E::REVISION });
+const fn revision_after(upcasts: &[Upcast]) -> i64 {
+    let (mut revision, mut rest) = (1, upcasts);
+    while let [_, next @ ..] = rest {
+        (revision, rest) = (revision + 1, next);
     }
-    let bad = |reason| DecodeError::BadPayload { event_type: E::TYPE, reason };
-    let payload =
-        if revision == E::REVISION { payload } else { E::upcast(revision, payload).map_err(bad)? };
-    serde_json::from_value::<E>(payload).map(Into::into).map_err(|e| bad(e.to_string()))
+    revision
+}
+
+fn decode<E: EventBody + Into<Event>>(payload: Value) -> Result<Event, DecodeError> {
+    let bad = |e: serde_json::Error| DecodeError::BadPayload { event_type: E::TYPE, reason: e.to_string() };
+    serde_json::from_value::<E>(payload).map(Into::into).map_err(bad)
 }
 
 /// An absent field is left out, never written as null.
@@ -180,13 +193,16 @@ macro_rules! events {
             /// Every type's name on disk with its current revision.
             pub const TYPES: &[(&'static str, i64)] = &[$(($name::TYPE, $name::REVISION)),+];
 
-            /// Reads an event; older revisions are brought up to date.
+            /// Every type's name with the steps from its oldest revision to its current one.
+            pub const UPCASTS: &[(&'static str, &'static [Upcast])] = &[$(($name::TYPE, $name::UPCASTS)),+];
+
+            /// Reads an event from a payload of its current revision.
             ///
             /// # Errors
-            /// The type is unknown, the revision is newer, or the payload lacks something.
-            pub fn decode(event_type: &str, revision: i64, payload: Value) -> Result<Self, DecodeError> {
+            /// The type is unknown, or the payload lacks something.
+            pub fn decode(event_type: &str, payload: Value) -> Result<Self, DecodeError> {
                 match event_type {
-                    $($name::TYPE => decode::<$name>(revision, payload),)+
+                    $($name::TYPE => decode::<$name>(payload),)+
                     _ => Err(DecodeError::UnknownType(event_type.to_owned())),
                 }
             }
@@ -194,6 +210,11 @@ macro_rules! events {
             /// The name of its type on disk.
             pub const fn event_type(&self) -> &'static str {
                 match self { $(Self::$name(_) => $name::TYPE,)+ }
+            }
+
+            /// Who found it to have happened.
+            pub const fn author(&self) -> Author {
+                match self { $(Self::$name(_) => $name::AUTHOR,)+ }
             }
 
             /// The revision that its payload is written in.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, StreamName};
+use super::{Author, EventBody, StreamName};
 use crate::AlertSeverity;
 
 /// Something that the operator should know, or that is to be remembered.
@@ -22,6 +22,7 @@ pub struct OperatorAlertRaised {
 
 impl EventBody for OperatorAlertRaised {
     const TYPE: &'static str = "OPERATOR_ALERT_RAISED";
+    const AUTHOR: Author = Author::System;
 
     fn stream(&self) -> StreamName {
         StreamName::system("alerts")

@@ -1,8 +1,11 @@
 //! ORDER_ACKED: the venue has the order.
+//!
+//! Changes: the order is acknowledged unless it has come further, and has the venue's id; a resting stop is
+//! its position's.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation};
+use super::{Author, EventBody, EventContext, StreamName, Violation};
 use crate::entities::{Entities, EntityKey};
 use crate::{OrderId, OrderRole, OrderStatus, Timestamp};
 
@@ -21,6 +24,7 @@ pub struct OrderAcked {
 
 impl EventBody for OrderAcked {
     const TYPE: &'static str = "ORDER_ACKED";
+    const AUTHOR: Author = Author::Connector;
 
     fn stream(&self) -> StreamName {
         StreamName::Order(self.order_id)

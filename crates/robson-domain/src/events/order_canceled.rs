@@ -1,8 +1,11 @@
 //! ORDER_CANCELED: the order ended without being filled, or with a part of it.
+//!
+//! Changes: the order is canceled, or expired. An entry of which nothing filled arms its position again, or
+//! cancels it where it was being closed, and frees its risk.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation};
+use super::{Author, EventBody, EventContext, StreamName, Violation};
 use crate::entities::{Entities, EntityKey, OrderEnd};
 use crate::{CancelReason, OrderId, OrderStatus, Quantity};
 
@@ -19,6 +22,7 @@ pub struct OrderCanceled {
 
 impl EventBody for OrderCanceled {
     const TYPE: &'static str = "ORDER_CANCELED";
+    const AUTHOR: Author = Author::Connector;
 
     fn stream(&self) -> StreamName {
         StreamName::Order(self.order_id)

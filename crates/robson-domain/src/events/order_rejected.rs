@@ -1,8 +1,11 @@
 //! ORDER_REJECTED: the venue proved that it did not take the order.
+//!
+//! Changes: the order is rejected. An entry of which nothing filled arms its position again, or cancels it
+//! where it was being closed, and frees its risk.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation};
+use super::{Author, EventBody, EventContext, StreamName, Violation};
 use crate::entities::{Entities, EntityKey, OrderEnd};
 use crate::{OrderId, OrderStatus, Quantity};
 
@@ -21,6 +24,7 @@ pub struct OrderRejected {
 
 impl EventBody for OrderRejected {
     const TYPE: &'static str = "ORDER_REJECTED";
+    const AUTHOR: Author = Author::Connector;
 
     fn stream(&self) -> StreamName {
         StreamName::Order(self.order_id)
@@ -31,7 +35,11 @@ impl EventBody for OrderRejected {
     }
 
     fn apply(&self, ctx: &EventContext, entities: &mut Entities) -> Result<(), Violation> {
-        let end = OrderEnd { status: OrderStatus::Rejected, reason: format!("{}: {}", self.reason_code, self.reason), filled_quantity: Quantity::ZERO };
+        let end = OrderEnd {
+            status: OrderStatus::Rejected,
+            reason: format!("{}: {}", self.reason_code, self.reason),
+            filled_quantity: Quantity::ZERO,
+        };
         entities.end_order(self.order_id, end, ctx);
         Ok(())
     }

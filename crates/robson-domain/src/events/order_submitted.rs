@@ -1,12 +1,17 @@
 //! ORDER_SUBMITTED: an order is about to be sent; durable in the batch of its intent, before sending.
+//!
+//! Changes: a new order, pending; it comes in the batch of its intent, before anything is sent.
+//!
+//! Refused: when the order exists, asks for nothing, or is not the one that its position's state, symbol,
+//! side and latest intent call for. That it lies on the lot grid is decided before: a fold knows no filters.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation, check};
+use super::{Author, EventBody, EventContext, StreamName, Violation, check};
 use crate::entities::{Entities, EntityKey, Order};
 use crate::{
-    AccountId, Amount, ClientOrderId, IntentId, Money, OrderId, OrderRole, OrderSide, OrderStatus, OrderType, PositionId,
-    PositionState, Price, Quantity, Symbol, WrongState,
+    AccountId, Amount, ClientOrderId, IntentId, Money, OrderId, OrderRole, OrderSide, OrderStatus, OrderType,
+    PositionId, PositionState, Price, Quantity, Symbol, WrongState,
 };
 
 /// An order is about to be sent.
@@ -54,13 +59,17 @@ impl OrderSubmitted {
         let Self { symbol, side: own_side, .. } = self;
         check(order_id == Some(self.order_id), || "the position's intent names another order".to_owned())?;
         check(position.symbol == *symbol && side == *own_side, || {
-            format!("a {own_side} of {symbol} does not serve a {} position in {}", position.side, position.symbol)
+            format!(
+                "a {own_side} of {symbol} does not serve a {} position in {}",
+                position.side, position.symbol
+            )
         })
     }
 }
 
 impl EventBody for OrderSubmitted {
     const TYPE: &'static str = "ORDER_SUBMITTED";
+    const AUTHOR: Author = Author::Executor;
 
     fn stream(&self) -> StreamName {
         StreamName::Order(self.order_id)

@@ -1,13 +1,20 @@
 //! POSITION_ARMED: the operator, or a plan, armed a position.
 //!
 //! That no live twin stands in its way is decided before: a fold sees rows by key only.
+//!
+//! Changes: a new position, armed, without a quantity or a stop.
+//!
+//! Refused: when the position exists, has no capital, or risks more than 1 % of it or nothing.
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation, check};
+use super::{Author, EventBody, EventContext, StreamName, Violation, check};
 use crate::entities::{Entities, EntityKey, Position};
-use crate::{AccountId, ApprovalMode, EntryMode, Fraction, Money, PositionId, PositionState, Quantity, Side, StrategyId, Symbol, Timestamp, TrailingPolicy};
+use crate::{
+    AccountId, ApprovalMode, EntryMode, Fraction, Money, PositionId, PositionState, Quantity, Side,
+    StrategyId, Symbol, Timestamp, TrailingPolicy,
+};
 
 /// The largest part of its capital that a position may risk; it may only be lowered.
 const RISK_PCT_MAX: Decimal = Decimal::from_parts(1, 0, 0, false, 2);
@@ -41,6 +48,7 @@ pub struct PositionArmed {
 
 impl EventBody for PositionArmed {
     const TYPE: &'static str = "POSITION_ARMED";
+    const AUTHOR: Author = Author::Engine;
 
     fn stream(&self) -> StreamName {
         StreamName::Position(self.position_id)
@@ -56,7 +64,10 @@ impl EventBody for PositionArmed {
         })?;
         check(self.risk_capital > Money::ZERO, || "a position needs capital above zero".to_owned())?;
         check(self.risk_pct > Fraction::ZERO && self.risk_pct.get() <= RISK_PCT_MAX, || {
-            format!("a position risks more than 0 and at most {RISK_PCT_MAX} of its capital, not {}", self.risk_pct)
+            format!(
+                "a position risks more than 0 and at most {RISK_PCT_MAX} of its capital, not {}",
+                self.risk_pct
+            )
         })?;
         entities.put(Position {
             position_id: self.position_id,

@@ -1,8 +1,14 @@
 //! POSITION_CLOSED: nothing is held any more.
+//!
+//! Changes: the position is closed and holds nothing; its risk is free; the strategy counts its result.
+//!
+//! Refused: when the entry still works, when there is nothing to close, or when price, quantity, result, fees
+//! and dust are not what the fills come to. With evidence the position takes over what the event says
+//! instead.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation, check};
+use super::{Author, EventBody, EventContext, StreamName, Violation, check};
 use crate::entities::{Entities, EntityKey, Order, Position};
 use crate::lifecycle::Happening;
 use crate::{ExitReason, Json, Money, OrderId, PositionId, PositionState, Price, Quantity, Timestamp};
@@ -58,6 +64,7 @@ impl PositionClosed {
 
 impl EventBody for PositionClosed {
     const TYPE: &'static str = "POSITION_CLOSED";
+    const AUTHOR: Author = Author::Engine;
 
     fn stream(&self) -> StreamName {
         StreamName::Position(self.position_id)

@@ -1,8 +1,12 @@
 //! POSITION_DISARMED: a position that held nothing was taken back.
+//!
+//! Changes: the position is cancelled.
+//!
+//! Refused: unless it is armed, or in error without holding anything.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation};
+use super::{Author, EventBody, EventContext, StreamName, Violation};
 use crate::entities::{Entities, EntityKey};
 use crate::lifecycle::Happening;
 use crate::{PositionId, Timestamp};
@@ -20,6 +24,7 @@ pub struct PositionDisarmed {
 
 impl EventBody for PositionDisarmed {
     const TYPE: &'static str = "POSITION_DISARMED";
+    const AUTHOR: Author = Author::Engine;
 
     fn stream(&self) -> StreamName {
         StreamName::Position(self.position_id)

@@ -1,8 +1,13 @@
 //! POSITION_ERROR: a position broke an invariant, or the operator cleared it.
+//!
+//! Changes: the position is in error; cleared by the operator, it is active if it holds anything, else
+//! cancelled.
+//!
+//! Refused: when what is to be cleared is not in error.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation};
+use super::{Author, EventBody, EventContext, StreamName, Violation};
 use crate::entities::{Entities, EntityKey};
 use crate::lifecycle::Happening;
 use crate::{PositionId, PositionState};
@@ -22,6 +27,7 @@ pub struct PositionError {
 
 impl EventBody for PositionError {
     const TYPE: &'static str = "POSITION_ERROR";
+    const AUTHOR: Author = Author::Engine;
 
     fn stream(&self) -> StreamName {
         StreamName::Position(self.position_id)

@@ -1,10 +1,17 @@
 //! POSITION_OPENED: the first fill of the entry opened the position and its stop stands.
+//!
+//! Changes: the stop is in force and the best price is that of the fill; the strategy counts a position.
+//!
+//! Refused: when nothing is held or a stop stands already, when symbol or side are others, when stop and
+//! distance are not the ones that were decided, or when the initial stop is looser than the technical one.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation, check};
+use super::{Author, EventBody, EventContext, StreamName, Violation, check};
 use crate::entities::{Entities, EntityKey, Position};
-use crate::{AccountId, OrderId, PositionId, Price, Quantity, Side, StrategyId, Symbol, Timestamp, WrongState};
+use crate::{
+    AccountId, OrderId, PositionId, Price, Quantity, Side, StrategyId, Symbol, Timestamp, WrongState,
+};
 
 /// The first fill of the entry opened the position and its stop stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +59,7 @@ impl PositionOpened {
 
 impl EventBody for PositionOpened {
     const TYPE: &'static str = "POSITION_OPENED";
+    const AUTHOR: Author = Author::Engine;
 
     fn stream(&self) -> StreamName {
         StreamName::Position(self.position_id)

@@ -1,8 +1,12 @@
 //! RECONCILIATION_COMPLETED: the books were compared with the venue.
+//!
+//! Changes: the account has so many open discrepancies.
+//!
+//! Refused: when something was counted below zero.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation, check};
+use super::{Author, EventBody, EventContext, StreamName, Violation, check};
 use crate::entities::{Entities, EntityKey, RiskKey};
 use crate::{AccountId, WorkflowId};
 
@@ -25,6 +29,7 @@ pub struct ReconciliationCompleted {
 
 impl EventBody for ReconciliationCompleted {
     const TYPE: &'static str = "RECONCILIATION_COMPLETED";
+    const AUTHOR: Author = Author::Daemon;
 
     fn stream(&self) -> StreamName {
         StreamName::Account(self.account_id)

@@ -1,8 +1,10 @@
 //! RISK_CHECK_FAILED: the risk gate denied an entry.
+//!
+//! Changes: the account is in violation; so is the strategy where its own limit was among what failed.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation};
+use super::{Author, EventBody, EventContext, StreamName, Violation};
 use crate::entities::{Entities, EntityKey, RiskKey};
 use crate::{AccountId, Amount, DecisionId, DenialSeverity, PositionId, RiskCheck, StrategyId};
 
@@ -47,6 +49,7 @@ impl RiskCheckFailed {
 
 impl EventBody for RiskCheckFailed {
     const TYPE: &'static str = "RISK_CHECK_FAILED";
+    const AUTHOR: Author = Author::Risk;
 
     fn stream(&self) -> StreamName {
         StreamName::Account(self.account_id)

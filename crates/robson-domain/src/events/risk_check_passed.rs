@@ -1,8 +1,14 @@
 //! RISK_CHECK_PASSED: the risk gate admitted an entry and reserved its planned risk.
+//!
+//! Changes: the planned risk is the position's and is reserved in the account and in the strategy; a
+//! violation is over.
+//!
+//! Refused: unless the position is armed, the month is open and not halted, entries are not stopped, and
+//! something is risked.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation, check};
+use super::{Author, EventBody, EventContext, StreamName, Violation, check};
 use crate::entities::{Entities, EntityKey, RiskKey};
 use crate::{AccountId, DecisionId, Money, PositionId, PositionState, RiskCheck, WrongState};
 
@@ -29,6 +35,7 @@ pub struct RiskCheckPassed {
 
 impl EventBody for RiskCheckPassed {
     const TYPE: &'static str = "RISK_CHECK_PASSED";
+    const AUTHOR: Author = Author::Risk;
 
     fn stream(&self) -> StreamName {
         StreamName::Account(self.account_id)

@@ -2,10 +2,14 @@
 //!
 //! `cleared` ends a stop of entries; for a new month it opens that month: its base is set, its sums are
 //! zeroed and a halt ends.
+//!
+//! Changes: the account is halted, its entries are stopped, or it is in violation.
+//!
+//! Refused: when no month is open and none is to be opened, or when the month to be opened is an earlier one.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation, check};
+use super::{Author, EventBody, EventContext, StreamName, Violation, check};
 use crate::entities::{Entities, EntityKey, RiskKey, RiskState};
 use crate::{AccountId, Amount, LimitAction, LimitKind, Money, Month};
 
@@ -38,6 +42,7 @@ impl RiskLimitExceeded {
 
 impl EventBody for RiskLimitExceeded {
     const TYPE: &'static str = "RISK_LIMIT_EXCEEDED";
+    const AUTHOR: Author = Author::Risk;
 
     fn stream(&self) -> StreamName {
         StreamName::Account(self.account_id)

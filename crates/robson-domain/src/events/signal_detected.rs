@@ -1,10 +1,17 @@
 //! SIGNAL_DETECTED: a detector saw its entry condition.
+//!
+//! Changes: the strategy counts a signal.
+//!
+//! Refused: unless the position is armed and of this symbol and side; the signal that was acted on may come
+//! again.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation};
+use super::{Author, EventBody, EventContext, StreamName, Violation};
 use crate::entities::{Entities, EntityKey};
-use crate::{DetectorId, Json, PositionId, PositionState, Price, Side, SignalId, Symbol, Timestamp, WrongState};
+use crate::{
+    DetectorId, Json, PositionId, PositionState, Price, Side, SignalId, Symbol, Timestamp, WrongState,
+};
 
 /// A detector saw its entry condition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +36,7 @@ pub struct SignalDetected {
 
 impl EventBody for SignalDetected {
     const TYPE: &'static str = "SIGNAL_DETECTED";
+    const AUTHOR: Author = Author::Daemon;
 
     fn stream(&self) -> StreamName {
         StreamName::Position(self.position_id)

@@ -1,11 +1,14 @@
 //! SIGNAL_REJECTED: stop, size, risk or approval refused a signal.
 //!
-//! The position stays armed: an only try is followed by `POSITION_DISARMED`, any other by a new detector. A
-//! decision that waited for its approval is forgotten, and the risk that it reserved is free again.
+//! The position stays armed: an only try is followed by `POSITION_DISARMED`, any other by a new detector.
+//!
+//! Changes: a decision that waited for its approval is forgotten, and the risk that it reserved is free again.
+//!
+//! Refused: unless the position is armed.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation};
+use super::{Author, EventBody, EventContext, StreamName, Violation};
 use crate::entities::{Entities, EntityKey};
 use crate::lifecycle::{Happening, step};
 use crate::{PositionId, SignalId};
@@ -25,6 +28,7 @@ pub struct SignalRejected {
 
 impl EventBody for SignalRejected {
     const TYPE: &'static str = "SIGNAL_REJECTED";
+    const AUTHOR: Author = Author::Engine;
 
     fn stream(&self) -> StreamName {
         StreamName::Position(self.position_id)

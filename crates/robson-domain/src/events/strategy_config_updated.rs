@@ -1,8 +1,13 @@
 //! STRATEGY_CONFIG_UPDATED: a strategy's settings changed.
+//!
+//! Changes: the settings that are told, and their version.
+//!
+//! Refused: when there is no such strategy, the version does not follow the one in force, or a limit is below
+//! zero.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation, check};
+use super::{Author, EventBody, EventContext, StreamName, Violation, check};
 use crate::entities::{Entities, EntityKey, RiskConfig};
 use crate::{Json, StrategyId};
 
@@ -21,6 +26,7 @@ pub struct StrategyConfigUpdated {
 
 impl EventBody for StrategyConfigUpdated {
     const TYPE: &'static str = "STRATEGY_CONFIG_UPDATED";
+    const AUTHOR: Author = Author::Operator;
 
     fn stream(&self) -> StreamName {
         StreamName::Strategy(self.strategy_id)

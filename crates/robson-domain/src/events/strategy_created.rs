@@ -1,8 +1,12 @@
 //! STRATEGY_CREATED: a strategy exists; it is not enabled yet.
+//!
+//! Changes: a new strategy, not enabled, and its risk state.
+//!
+//! Refused: when the strategy exists, or a limit is below zero.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation, check};
+use super::{Author, EventBody, EventContext, StreamName, Violation, check};
 use crate::entities::{Entities, EntityKey, RiskConfig, RiskKey, StrategyState};
 use crate::{AccountId, Json, Money, StrategyId};
 
@@ -25,6 +29,7 @@ pub struct StrategyCreated {
 
 impl EventBody for StrategyCreated {
     const TYPE: &'static str = "STRATEGY_CREATED";
+    const AUTHOR: Author = Author::System;
 
     fn stream(&self) -> StreamName {
         StreamName::Strategy(self.strategy_id)

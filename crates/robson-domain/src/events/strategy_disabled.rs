@@ -1,8 +1,12 @@
 //! STRATEGY_DISABLED: a strategy may not enter any more.
+//!
+//! Changes: the strategy is disabled, since when and why.
+//!
+//! Refused: when there is no such strategy.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation};
+use super::{Author, EventBody, EventContext, StreamName, Violation};
 use crate::StrategyId;
 use crate::entities::{Entities, EntityKey};
 
@@ -17,6 +21,7 @@ pub struct StrategyDisabled {
 
 impl EventBody for StrategyDisabled {
     const TYPE: &'static str = "STRATEGY_DISABLED";
+    const AUTHOR: Author = Author::Operator;
 
     fn stream(&self) -> StreamName {
         StreamName::Strategy(self.strategy_id)

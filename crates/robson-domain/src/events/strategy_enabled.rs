@@ -1,8 +1,12 @@
 //! STRATEGY_ENABLED: a strategy may enter; its settings are these.
+//!
+//! Changes: the strategy is enabled and its settings are replaced.
+//!
+//! Refused: when there is no such strategy, it is of another account, or a limit is below zero.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation, check};
+use super::{Author, EventBody, EventContext, StreamName, Violation, check};
 use crate::entities::{Entities, EntityKey, RiskConfig};
 use crate::{AccountId, Json, StrategyId};
 
@@ -25,6 +29,7 @@ pub struct StrategyEnabled {
 
 impl EventBody for StrategyEnabled {
     const TYPE: &'static str = "STRATEGY_ENABLED";
+    const AUTHOR: Author = Author::Operator;
 
     fn stream(&self) -> StreamName {
         StreamName::Strategy(self.strategy_id)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, StreamName};
+use super::{Author, EventBody, StreamName};
 use crate::{Confidence, PositionId, Price, SignalId, SkipReason, StopMethod};
 
 /// The chart was read for the technical stop.
@@ -45,6 +45,7 @@ pub struct SkippedLevel {
 
 impl EventBody for TechnicalStopAnalyzed {
     const TYPE: &'static str = "TECHNICAL_STOP_ANALYZED";
+    const AUTHOR: Author = Author::Engine;
 
     fn stream(&self) -> StreamName {
         StreamName::Position(self.position_id)

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{EventBody, StreamName};
+use super::{Author, EventBody, StreamName};
 
 /// A tenant exists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,7 @@ pub struct TenantRegistered {
 
 impl EventBody for TenantRegistered {
     const TYPE: &'static str = "TENANT_REGISTERED";
+    const AUTHOR: Author = Author::System;
 
     fn stream(&self) -> StreamName {
         StreamName::system("tenant")

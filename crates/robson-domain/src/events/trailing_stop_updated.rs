@@ -1,8 +1,13 @@
 //! TRAILING_STOP_UPDATED: the stop tightened.
+//!
+//! Changes: stop, best price and current price of the position, and the risk that it still carries.
+//!
+//! Refused: unless the position is active, the previous stop is the one in force, the new one is tighter and
+//! the best price is not worse.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, EventContext, StreamName, Violation, check};
+use super::{Author, EventBody, EventContext, StreamName, Violation, check};
 use crate::entities::{Entities, EntityKey};
 use crate::lifecycle::Happening;
 use crate::{PositionId, Price, Timestamp};
@@ -28,6 +33,7 @@ pub struct TrailingStopUpdated {
 
 impl EventBody for TrailingStopUpdated {
     const TYPE: &'static str = "TRAILING_STOP_UPDATED";
+    const AUTHOR: Author = Author::Engine;
 
     fn stream(&self) -> StreamName {
         StreamName::Position(self.position_id)
@@ -47,7 +53,8 @@ impl EventBody for TrailingStopUpdated {
         check(position.is_tighter(*new_stop, *previous_stop), || {
             format!("stop {new_stop} is not tighter than {previous_stop}")
         })?;
-        let worsened = position.favorable_extreme.is_some_and(|best| position.is_tighter(best, *favorable_extreme));
+        let worsened =
+            position.favorable_extreme.is_some_and(|best| position.is_tighter(best, *favorable_extreme));
         check(!worsened, || format!("best price {favorable_extreme} is worse than the one before"))?;
         if position.favorable_extreme != Some(*favorable_extreme) {
             position.favorable_extreme = Some(*favorable_extreme);

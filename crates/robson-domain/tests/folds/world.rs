@@ -18,7 +18,7 @@ pub(crate) fn event(event_type: &str, changes: Value) -> Event {
         payload.insert(field.clone(), value.clone());
     }
     payload.retain(|_, value| !value.is_null());
-    Event::decode(event_type, 1, sample["payload"].clone()).unwrap_or_else(|e| panic!("{e}"))
+    Event::decode(event_type, sample["payload"].clone()).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// The rows that a sequence of events has come to.
