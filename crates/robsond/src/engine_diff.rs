@@ -224,7 +224,7 @@ fn judge(
 
 fn fires(situation: &Situation, chart: &Chart<'_>) -> Option<bool> {
     let mode: EntryMode = situation.position.entry_mode;
-    let detector = Detector::new(mode, situation.position.side, situation.not_before).ok()?;
+    let detector = Detector::new(mode, situation.position.side, situation.not_before);
     let signal = detector.signal(&chart.tick?, chart.candles, chart.length).ok()?;
     Some(signal.is_some())
 }
