@@ -107,6 +107,54 @@ pub enum Fault {
     DeleteEvent(TenantId, i64),
     /// Somebody empties the log in SQL: `TRUNCATE`, or `DELETE` of every event.
     TruncateLog,
+    /// Somebody changes the tenant's tables past every trigger: with plain SQL, or in place.
+    Tamper(TenantId, Tampering),
+}
+
+/// What somebody changes past every trigger. Places are those of the log; the other rows are the ones that the cases
+/// write: see [`crate::tampered_sql`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tampering {
+    /// An event's payload.
+    EditPayload(i64),
+    /// When an event happened.
+    EditTime(i64),
+    /// An event goes.
+    DeleteEvent(i64),
+    /// A copy of an event comes behind the end.
+    AddEvent(i64),
+    /// A copy of an event comes behind it, and what follows moves up by one, the head too.
+    InsertEvent(i64),
+    /// Two events change places.
+    SwapEvents(i64, i64),
+    /// An event's version in its stream.
+    EditVersion(i64),
+    /// The hash in the head.
+    EditHead,
+    /// The version that a stream stands at.
+    EditStream,
+    /// A stream's version goes.
+    DeleteStream,
+    /// The version of a stream comes that the log does not have.
+    AddStream,
+    /// The fingerprint of a dedupe key.
+    EditKey,
+    /// A dedupe key goes.
+    DeleteKey,
+    /// A dedupe key of an event comes that has none.
+    AddKey,
+    /// The dedupe key of a command goes.
+    DeleteCommandKey,
+    /// A command goes.
+    DeleteCommand,
+    /// A value of a row.
+    EditRow,
+    /// A row goes.
+    DeleteRow,
+    /// A row comes.
+    AddRow,
+    /// A snapshot gets the content of another scope's.
+    EditSnapshot,
 }
 
 /// The fault's name, as the list of exclusions gives it.
@@ -124,6 +172,7 @@ impl fmt::Display for Fault {
             Self::UpdateEvent(..) => "update_event",
             Self::DeleteEvent(..) => "delete_event",
             Self::TruncateLog => "truncate_log",
+            Self::Tamper(..) => "tamper",
         })
     }
 }

@@ -22,13 +22,15 @@ mod fixtures;
 mod harness;
 mod runner;
 mod tally;
+mod tampering;
 
 pub use clock::TestClock;
 pub use env::Env;
 pub use erased::SharedStore;
-pub use harness::{Access, Cut, Database, Fault, Harness, Injected, Lacking};
+pub use harness::{Access, Cut, Database, Fault, Harness, Injected, Lacking, Tampering};
 pub use runner::{Case, CaseResult, run};
 pub use tally::{RUNNING, SAMPLES, TALLIES, Tally};
+pub use tampering::tampered_sql;
 
 #[doc(hidden)]
 pub use inventory;

@@ -107,6 +107,10 @@ impl Projection for Tally {
         Ok(vec![Self::stream_key(event), Self::running_key()])
     }
 
+    fn is_deduplicated(&self, event: &RecordedEvent) -> bool {
+        event.stream.category() == "keyed"
+    }
+
     fn fold(&self, event: &RecordedEvent, rows: &mut Rows) -> Result<(), FoldError> {
         let payload = match UPCASTERS.payload(event) {
             Err(UpcastError::UnknownType(_)) => event.payload.value(),

@@ -28,6 +28,7 @@ pub mod subscription;
 pub mod table;
 pub mod time;
 pub mod upcast;
+pub mod verify;
 
 pub use batch::{Batch, CheckpointMove, DedupeEntry, Head, Lease, Receipt, StreamMove, TableRows};
 pub use command::{CommandRecord, CommandStatus};

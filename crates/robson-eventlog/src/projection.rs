@@ -58,6 +58,11 @@ pub trait Projection: Send + Sync + std::fmt::Debug {
         }
         Ok(missing)
     }
+
+    /// Whether whoever appends such an event gives it a dedupe key, so that one without is damage.
+    fn is_deduplicated(&self, _event: &RecordedEvent) -> bool {
+        false
+    }
 }
 
 /// The rows that a writer holds: loaded, known to be absent, or changed.

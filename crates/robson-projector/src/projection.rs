@@ -63,6 +63,12 @@ impl Projection for TraderTables {
         Self::load(&event, |key| rows.holds(key).then(|| rows.peek(key))).map(|(keys, _)| keys)
     }
 
+    /// What is decided or reported has a natural key, or one by its command or tick; only a part of the program may
+    /// tell of itself without.
+    fn is_deduplicated(&self, event: &RecordedEvent) -> bool {
+        StreamName::is_ours(event.stream.as_str()) && event.stream.category() != "system"
+    }
+
     fn fold(&self, recorded: &RecordedEvent, rows: &mut Rows) -> Result<(), FoldError> {
         match self.try_fold(recorded, rows)?.first() {
             None => Ok(()),

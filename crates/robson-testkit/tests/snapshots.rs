@@ -46,7 +46,7 @@ impl World {
     async fn keep(&self, scope: &Scope) -> Result<i64, Box<dyn std::error::Error>> {
         let at = "2026-01-15T12:00:00Z".parse()?;
         let taken = take(&*self.store, TENANT, &TraderScopes, scope, "asked", at).await?;
-        let snapshot = taken.ok_or_else(|| format!("there is no {scope}"))?;
+        let snapshot = taken.ok_or_else(|| format!("there is no {scope}"))?.snapshot;
         let as_of = snapshot.as_of_log_seq;
         self.ledger.append(Append { snapshots: vec![snapshot], ..Append::default() }).await?;
         Ok(as_of)

@@ -16,3 +16,4 @@ mod subscriptions;
 mod tenancy;
 mod upcasting;
 mod values;
+mod verification;

@@ -115,7 +115,7 @@ async fn taken(env: &Env, stream_key: &str) -> anyhow::Result<Snapshot> {
     let (store, now) = (env.store(), at("2026-01-15T12:00:00Z"));
     let snapshot =
         take(&*store, Env::TENANT, &TallyScopes, &TallyScopes::of(stream_key), "asked", now).await?;
-    snapshot.ok_or_else(|| anyhow::anyhow!("{stream_key} has no rows"))
+    snapshot.map(|taken| taken.snapshot).ok_or_else(|| anyhow::anyhow!("{stream_key} has no rows"))
 }
 
 async fn keep(ledger: &Log, snapshot: Snapshot) -> anyhow::Result<()> {

@@ -22,6 +22,7 @@ use crate::snapshot::Snapshot;
 use crate::store::{AcquireError, CommitError, EventQuery, Store, StoreError, StreamVersion};
 use crate::subscription::{Start, Subscription};
 use crate::time::{Clock, Timestamp};
+use crate::verify;
 use writer::Writer;
 
 /// What the caller knows of a stream's version.
@@ -320,8 +321,8 @@ impl<S: Store> Ledger<S> {
     /// Becomes the writer of a tenant's log and starts its writer task.
     ///
     /// # Errors
-    /// `Acquire` when somebody else writes or the tenant is unknown, `Damaged` when the log's last
-    /// event is not the one that the head names.
+    /// `Acquire` when somebody else writes or the tenant is unknown, `Damaged` when what was written since
+    /// the last verified mark is not what the head and the streams say.
     pub async fn open(store: Arc<S>, options: LedgerOptions) -> Result<Self, OpenError> {
         let asked_at = Instant::now();
         let lease = store.acquire(options.tenant, &options.writer, options.lease_ttl).await?;
@@ -472,20 +473,9 @@ async fn renew_until_fenced<S: Store>(store: Arc<S>, state: Arc<Mutex<LeaseState
     }
 }
 
+/// Checks what was written since the last verified mark.
 async fn check_tail<S: Store>(store: &S, lease: &Lease) -> Result<(), OpenError> {
-    let Head { log_seq, chain_hash, .. } = lease.head;
-    if log_seq == 0 {
-        return Ok(());
-    }
-    let query = EventQuery { after: log_seq - 1, ..EventQuery::all(lease.tenant) };
-    let page = store.read(&query).await?;
-    let damaged = match page.events.as_slice() {
-        [last] if last.log_seq != log_seq => Some(format!("it ends at {}, not at {log_seq}", last.log_seq)),
-        [last] if last.hash != chain_hash => Some(format!("event {log_seq} has another hash than the head")),
-        [last] if last.expected_hash() != last.hash => Some(format!("event {log_seq} was edited")),
-        [_] => None,
-        [] => Some(format!("event {log_seq} is missing")),
-        [..] => Some(format!("there are events behind {log_seq}")),
-    };
-    damaged.map_or(Ok(()), |what| Err(OpenError::Damaged(what)))
+    let mark = verify::marked(store, lease.tenant).await?;
+    let damage = verify::check_tail(store, lease.tenant, lease.head, mark, verify::TAIL_MAX).await?;
+    damage.map_or(Ok(()), |damage| Err(OpenError::Damaged(damage.to_string())))
 }

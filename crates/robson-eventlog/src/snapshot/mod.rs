@@ -14,7 +14,7 @@ pub use content::{BadSnapshot, Content};
 pub use restore::{Restored, restore};
 pub use schedule::{Reason, Schedule, Triggers};
 pub use scope::{Part, Scope, Scopes};
-pub use take::take;
+pub use take::{Taken, take};
 pub use watch::Watch;
 
 use crate::event::EventId;

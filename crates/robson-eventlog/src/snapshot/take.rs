@@ -11,7 +11,16 @@ use crate::store::{EventQuery, RowQuery, Store, StoreError};
 use crate::table::{Row, Table};
 use crate::time::Timestamp;
 
-/// What a scope has come to, as a snapshot that an append can keep; nothing where there is no such scope.
+/// A snapshot that an append can keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    /// How many rows its scope has.
+    pub rows: u64,
+}
+
+/// What a scope has come to; nothing where there is no such scope.
 ///
 /// # Errors
 /// As the store says.
@@ -22,11 +31,12 @@ pub async fn take<S: Store>(
     scope: &Scope,
     reason: &str,
     created_at: Timestamp,
-) -> Result<Option<Snapshot>, StoreError> {
+) -> Result<Option<Taken>, StoreError> {
     let Some((head, content)) = capture(store, tenant, scopes, scope).await? else { return Ok(None) };
     let at_head = EventQuery { after: head.log_seq - 1, up_to: head.log_seq, ..EventQuery::all(tenant) };
     let last = store.read(&at_head).await?.events.into_iter().next();
     let last = last.ok_or_else(|| StoreError::Broken(format!("event {} is missing", head.log_seq)))?;
+    let rows = content.len() as u64;
     // Compressing a large account takes longer than a task may hold its thread.
     let encoded = tokio::task::spawn_blocking(move || content.encode()).await;
     let payload = match encoded {
@@ -34,7 +44,7 @@ pub async fn take<S: Store>(
         Ok(Err(error)) => return Err(StoreError::Broken(error.to_string())),
         Err(error) => return Err(StoreError::Unavailable(Box::new(error))),
     };
-    Ok(Some(Snapshot {
+    let snapshot = Snapshot {
         scope: scope.kind.to_owned(),
         scope_id: scope.id.clone(),
         as_of_log_seq: head.log_seq,
@@ -46,7 +56,8 @@ pub async fn take<S: Store>(
         schema_version: scopes.fold_version(),
         payload,
         compression: Some(ZSTD.to_owned()),
-    }))
+    };
+    Ok(Some(Taken { snapshot, rows }))
 }
 
 /// The rows of a scope and the head that they are of; nothing where the scope has none.

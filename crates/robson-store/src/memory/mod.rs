@@ -64,6 +64,22 @@ impl Log {
     }
 }
 
+/// What a tenant has, for tests that tamper.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Tampered<'a> {
+    /// Where the log ends.
+    pub head: &'a mut Head,
+    /// The log, by place.
+    pub events: &'a mut BTreeMap<i64, RecordedEvent>,
+    /// The dedupe keys.
+    pub taken: &'a mut BTreeMap<DedupeKey, DedupeHit>,
+    /// The versions of the streams.
+    pub streams: &'a mut BTreeMap<StreamKey, i64>,
+    /// The other tables, by name and key.
+    pub tables: &'a mut BTreeMap<&'static str, BTreeMap<Vec<Value>, Row>>,
+}
+
 #[derive(Debug, Default)]
 struct Content {
     logs: BTreeMap<TenantId, Log>,
@@ -110,6 +126,15 @@ impl MemoryStore {
     pub fn move_head(&self, tenant: TenantId, log_seq: i64) {
         if let Some(log) = self.locked().logs.get_mut(&tenant) {
             log.head.log_seq = log_seq;
+        }
+    }
+
+    /// Changes what a tenant has past every check, for tests that tamper.
+    #[doc(hidden)]
+    pub fn tamper(&self, tenant: TenantId, change: impl FnOnce(Tampered<'_>)) {
+        if let Some(log) = self.locked().logs.get_mut(&tenant) {
+            let Log { head, events, taken, streams, tables, .. } = log;
+            change(Tampered { head, events, taken, streams, tables });
         }
     }
 

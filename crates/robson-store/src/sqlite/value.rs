@@ -1,6 +1,7 @@
 //! How values are bound to SQLite statements and read back: instants, ids and decimals are text.
 
 use robson_eventlog::{Column, ColumnKind, Payload, Value};
+use rust_decimal::Decimal;
 use sqlx::error::BoxDynError;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
@@ -50,13 +51,33 @@ pub(super) fn value(row: &SqliteRow, index: usize, column: &Column) -> Result<Va
     }
 }
 
-/// What is kept as text and is more than that.
+/// What is kept as text and is more than that. Each value has one form: another was written by somebody else, and
+/// reading it as the same would hide that.
 fn parse(text: &str, kind: ColumnKind) -> Result<Value, BoxDynError> {
-    Ok(match kind {
-        ColumnKind::Uuid => Value::Uuid(text.parse()?),
-        ColumnKind::Decimal => Value::decimal(text.parse()?),
-        ColumnKind::Timestamp => Value::Timestamp(text.parse()?),
-        ColumnKind::Json => Value::Json(Payload::parse(text)?),
-        _ => Value::Text(text.to_owned()),
-    })
+    let (value, is_its_form) = match kind {
+        ColumnKind::Uuid => {
+            let is_its_form = text.len() == 36 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
+            (Value::Uuid(text.parse()?), is_its_form)
+        }
+        ColumnKind::Decimal => {
+            let decimal: Decimal = text.parse()?;
+            (Value::decimal(decimal), decimal.normalize().to_string() == text)
+        }
+        ColumnKind::Timestamp => {
+            let is_its_form =
+                matches!(text.as_bytes(), [.., b'Z']) && text.len() == 27 && text.as_bytes()[10] == b'T';
+            (Value::Timestamp(text.parse()?), is_its_form)
+        }
+        ColumnKind::Json => {
+            let payload = Payload::parse(text)?;
+            let is_its_form = payload.as_str() == text;
+            (Value::Json(payload), is_its_form)
+        }
+        _ => (Value::Text(text.to_owned()), true),
+    };
+    if is_its_form {
+        Ok(value)
+    } else {
+        Err(format!("`{text}` is not the form in which it was written").into())
+    }
 }

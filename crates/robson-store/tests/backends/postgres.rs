@@ -3,7 +3,7 @@
 mod proxy;
 
 use anyhow::Context as _;
-use robson_conformance::{Access, Database, Fault, Harness, Injected};
+use robson_conformance::{Access, Database, Fault, Harness, Injected, tampered_sql};
 use robson_eventlog::{Store as _, Table};
 use robson_store::PostgresStore;
 use robson_store::testing::TestDatabase;
@@ -153,6 +153,16 @@ impl Database for PostgresDatabase {
                 let whole = tampered(store.execute_foreign("TRUNCATE event_log").await)?;
                 let month = tampered(store.execute_foreign("TRUNCATE event_log_2026_01").await)?;
                 Ok(if matches!(whole, Injected::Refused(_)) { month } else { whole })
+            }
+            Fault::Tamper(tenant, tampering) => {
+                let mut session = self.foreign().await?;
+                // No trigger fires in such a session.
+                session.execute("SET session_replication_role = replica").await?;
+                for statement in tampered_sql(tenant, tampering) {
+                    session.execute(AssertSqlSafe(statement)).await?;
+                }
+                session.close().await?;
+                Ok(Injected::Done)
             }
             Fault::FullDisk => Ok(Injected::Impossible("the server's disk is not the suite's to fill")),
             _ => Ok(Injected::Impossible("unknown to this harness")),

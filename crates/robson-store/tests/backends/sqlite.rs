@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use robson_conformance::{Access, Database, Fault, Harness, Injected};
+use robson_conformance::{Access, Database, Fault, Harness, Injected, tampered_sql};
 use robson_eventlog::Table;
 use robson_store::SqliteStore;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{Connection as _, Executor as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use tempfile::TempDir;
 
 use crate::common::{options, tampered};
@@ -125,6 +125,17 @@ impl Database for SqliteDatabase {
                 tampered(store.execute_foreign(&sql).await)
             }
             Fault::TruncateLog => tampered(store.execute_foreign("DELETE FROM event_log").await),
+            Fault::Tamper(tenant, tampering) => {
+                let mut session = self.foreign().await?;
+                for trigger in ["event_log_refuses_update", "event_log_refuses_delete"] {
+                    session.execute(AssertSqlSafe(format!("DROP TRIGGER IF EXISTS {trigger}"))).await?;
+                }
+                for statement in tampered_sql(tenant, tampering) {
+                    session.execute(AssertSqlSafe(statement)).await?;
+                }
+                session.close().await?;
+                Ok(Injected::Done)
+            }
             Fault::IdleInTransaction => Ok(Injected::Impossible(
                 "a session that has written holds the file's only write lock, see WriteLock",
             )),
