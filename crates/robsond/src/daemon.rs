@@ -23,6 +23,7 @@ use crate::metrics::TICKS;
 use crate::operator::{Phase, Request};
 use crate::report::{Pace, Report, ReportError};
 use crate::session::{DEFAULT_TENANT, Databases, Script, Session, SessionError, paper_account};
+use crate::snapshotter::Snapshotter;
 use crate::trader::{DeskError, TraderError};
 
 /// Why the daemon ended other than by being told to.
@@ -236,6 +237,8 @@ impl Run<'_> {
         let _ = self.ledger.set(LiveLedger::of(session.ledger()));
         tracing::info!(feed_at = %session.now(), epoch = session.ledger().epoch(), "trading");
         let begun = Begun::at(&session, self.settings.run.speed);
+        let snapshots = self.settings.snapshots.clone();
+        let snapshotter = Snapshotter::start(session.ledger().clone(), snapshots);
         let mut has_ended = false;
         self.tell(&session);
         let reason = loop {
@@ -262,6 +265,7 @@ impl Run<'_> {
             }
         };
         let pace = begun.pace(&session);
+        snapshotter.stop().await;
         session.close(reason).await?;
         Ok(has_ended.then_some(pace))
     }

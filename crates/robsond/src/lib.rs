@@ -14,4 +14,5 @@ pub mod questions;
 pub mod report;
 pub mod schema;
 pub mod session;
+pub mod snapshotter;
 pub mod trader;

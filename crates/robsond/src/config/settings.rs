@@ -17,6 +17,8 @@ use robson_venue::feed::{FeedSpec, Speed};
 use robson_venue::paper::{FaultPlan, PaperRules};
 use rust_decimal::Decimal;
 
+use crate::snapshotter::SnapshotSettings;
+
 use super::effective::Effective;
 use super::{ConfigError, Origin, Secret};
 
@@ -27,6 +29,8 @@ pub struct Settings {
     pub environment: Environment,
     /// Where and how the log is kept.
     pub database: DatabaseSettings,
+    /// When snapshots are taken.
+    pub snapshots: SnapshotSettings,
     /// The HTTP interface; none: it is not served.
     pub api: Option<ApiSettings>,
     /// How much a trade may lose, and how its stop is found and moved.
@@ -143,6 +147,7 @@ impl Settings {
         Ok(Self {
             environment,
             database: given.database()?,
+            snapshots: given.snapshots()?,
             api: given.api(environment)?,
             paper: given.paper(risk.sizing.costs.fee_rate)?,
             risk,
@@ -318,6 +323,20 @@ impl Given<'_> {
             tenant: self.optional("database.tenant_id")?,
             poll_interval: self.millis("database.poll_interval_ms", 1, 60_000)?,
             lease: self.millis("database.lease_ms", 100, 600_000)?,
+        })
+    }
+
+    /// 0 events or minutes: that is no reason to take one.
+    fn snapshots(&self) -> Result<SnapshotSettings, ConfigError> {
+        let minutes = self.checked(
+            "snapshots.minutes",
+            |minutes: &u64| *minutes <= 1_000_000,
+            "between 0 and 1000000 minutes",
+        )?;
+        Ok(SnapshotSettings {
+            events: Some(self.required("snapshots.events")?).filter(|events| *events > 0),
+            period: Some(Duration::from_secs(minutes * 60)).filter(|period| !period.is_zero()),
+            workflow_ends: self.list("snapshots.workflow_ends")?.into_iter().collect(),
         })
     }
 
