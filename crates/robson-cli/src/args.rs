@@ -127,6 +127,15 @@ pub enum Command {
         after_help = "Examples:\n  robson replay --verify\n  robson replay --at 2026-01-02T03:04:05Z --table positions_current\n  robson replay --rebuild"
     )]
     Replay(Replay),
+    /// Checks that the log is the one that was written, and that everything beside it follows from it.
+    ///
+    /// Exits with 0 where nothing is wrong, with 1 where something is (the first damaged log_seq is named), and with 2
+    /// where the database cannot be read.
+    #[command(after_help = "Example:\n  robson verify --json")]
+    Verify,
+    /// What accounts, strategies and positions had come to, kept so that a replay can begin there.
+    #[command(subcommand, after_help = "Example:\n  robson snapshot list")]
+    Snapshot(Snapshot),
     /// One digest per table, and one of the log; equal on every backend that holds the same.
     #[command(after_help = "Example:\n  robson digest --content --database sqlite://robson-demo.db")]
     Digest(Digest),
@@ -501,6 +510,40 @@ impl FromStr for At {
             }),
         }
     }
+}
+
+/// What to do with snapshots.
+#[derive(Debug, Subcommand)]
+pub enum Snapshot {
+    /// Takes one now, while no daemon runs; a running one takes them by itself.
+    #[command(after_help = "Example:\n  robson snapshot take")]
+    Take(SnapshotTake),
+    /// Lists them, newest first.
+    #[command(after_help = "Example:\n  robson snapshot list --limit 5")]
+    List(SnapshotList),
+}
+
+/// Of what; nothing named: of every account.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub struct SnapshotTake {
+    /// Of this account.
+    #[arg(long)]
+    pub account_id: Option<uuid::Uuid>,
+    /// Of this strategy.
+    #[arg(long)]
+    pub strategy_id: Option<uuid::Uuid>,
+    /// Of this position.
+    #[arg(long)]
+    pub position_id: Option<uuid::Uuid>,
+}
+
+/// Which snapshots.
+#[derive(Debug, Args)]
+pub struct SnapshotList {
+    /// At most so many.
+    #[arg(long, default_value_t = 20)]
+    pub limit: usize,
 }
 
 /// What is part of the digest.

@@ -19,10 +19,12 @@ pub mod positions;
 pub mod printer;
 pub mod replay;
 pub mod settings;
+pub mod snapshot;
 pub mod status;
 pub mod story;
 pub mod strategies;
 pub mod tables;
+pub mod verify;
 pub mod why;
 
 use clap::CommandFactory as _;
@@ -65,6 +67,11 @@ pub async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
         }
         Command::Replay(args) if args.engine_diff => replay::run_engine_diff(&settings, &args, printer).await,
         Command::Replay(args) if args.rebuild => replay::run_rebuild(&settings, printer).await,
+        Command::Verify => {
+            let db = Database::read(&settings).await.map_err(verify::unreadable)?;
+            verify::run(&db, printer).await
+        }
+        Command::Snapshot(args::Snapshot::Take(args)) => snapshot::run_take(&settings, &args, printer).await,
         Command::Doctor => doctor::run(&settings, printer).await,
         Command::Db(Db::Init) => db::run_schema(Schema::init(&settings.database), printer).await,
         Command::Db(Db::Migrate) => db::run_schema(Schema::migrate(&settings.database), printer).await,
@@ -89,6 +96,8 @@ pub async fn read(db: &Database, command: Command, printer: &mut Printer) -> Res
         Command::Why(args) => why::run(db, &args, printer).await,
         Command::Replay(args) => replay::run(db, &args, printer).await,
         Command::Digest(args) => digest::run(db, &args, printer).await,
+        Command::Verify => verify::run(db, printer).await,
+        Command::Snapshot(args::Snapshot::List(args)) => snapshot::run_list(db, &args, printer).await,
         other => Err(Failure::usage(format!("{other:?} does not read the database"))),
     }
 }

@@ -5,3 +5,4 @@ mod exit_codes;
 mod output;
 mod replay;
 mod small_log;
+mod verify;

@@ -50,11 +50,12 @@ pub(crate) async fn write_log(store: AnyStore) -> Arc<AnyStore> {
     };
     let ledger = Ledger::open(Arc::clone(&store), options).await.unwrap();
     let mut cause: Option<EventId> = None;
-    for (hour, event_type, payload) in log() {
+    for (index, (hour, event_type, payload)) in log().into_iter().enumerate() {
         *clock.0.lock().unwrap() = at(hour);
         let event = Event::decode(event_type, payload).unwrap();
         let mut new = new_event(&event, time_of(at(hour))).unwrap();
         new.trace.causation_id = cause;
+        new.dedupe_key = new.dedupe_key.or_else(|| Some(format!("small-log/{index}").parse().unwrap()));
         match ledger.append(Append::events(vec![new])).await.unwrap() {
             Outcome::Appended(appended) => cause = Some(appended.events[0].event_id),
             other => panic!("{event_type}: {other:?}"),
