@@ -1,19 +1,27 @@
 //! Approvals: an entry waits for the operator with its risk reserved, and is decided anew when it is approved.
 
-use robson_domain::{ApprovalMode, DecisionId, EntryMode, Money, PositionId, PositionState};
+use robson_domain::{ApprovalMode, CommandId, DecisionId, EntryMode, Money, PositionId, PositionState};
 use robsond::operator::{Arm, Command, Refused};
 use robsond::questions::waiting_entries;
 use robsond::session::DEFAULT_TENANT;
 
 use crate::commands::kind;
+use crate::restarts::poll_then_drop;
 use crate::scenario::{Run, Setup, calm, hours, waiting, zigzag};
 
 /// A chart, then a price a second; armed at its end, so that the entry waits from the next second on.
-async fn proposed(entry: EntryMode, after: &[&str]) -> (Run, PositionId, DecisionId) {
-    let mut run = Setup::of(&format!("{} {}", zigzag(112), calm(hours(28) + 1, after))).open().await;
+async fn proposed(after: &[&str]) -> (Run, PositionId, DecisionId) {
+    proposed_on(EntryMode::Immediate, &calm(hours(28) + 1, after)).await
+}
+
+/// Armed where the chart ends, and stopped at the tick that proposes the entry.
+async fn proposed_on(entry: EntryMode, after: &str) -> (Run, PositionId, DecisionId) {
+    let mut run = Setup::of(&format!("{} {after}", zigzag(112))).open().await;
     run.until(hours(28)).await;
     let id = run.arm(&Arm { entry, approval: ApprovalMode::HumanConfirmation, ..waiting() }).await;
-    run.until(hours(28) + 1).await;
+    while run.events("DECISION_PROPOSED").await.is_empty() {
+        assert!(run.session.step().await.unwrap(), "the entry is proposed");
+    }
     let waiting = waiting_entries(run.databases.trader.as_ref(), DEFAULT_TENANT).await.unwrap();
     assert_eq!(waiting.len(), 1);
     assert_eq!(waiting[0].expires_at.micros_since(waiting[0].proposed_at), 300_000_000);
@@ -36,8 +44,7 @@ async fn check_forgotten(run: &Run, id: PositionId) {
 /// The stop, the size and the risk are those of the price at which it is approved.
 #[tokio::test]
 async fn an_approved_entry_is_decided_anew_and_sent() {
-    let (mut run, id, decision_id) =
-        proposed(EntryMode::Immediate, &["100", "100", "101", "101", "101"]).await;
+    let (mut run, id, decision_id) = proposed(&["100", "100", "101", "101", "101"]).await;
     assert_eq!(run.position(id).await.state, PositionState::Armed);
     let reserved = run.position(id).await.latent_risk;
     assert!(reserved > Money::ZERO);
@@ -67,7 +74,7 @@ async fn an_approved_entry_is_decided_anew_and_sent() {
 /// Between two ticks the price has not moved: the second decision is another one all the same.
 #[tokio::test]
 async fn an_entry_can_be_approved_at_the_tick_that_proposed_it() {
-    let (mut run, id, decision_id) = proposed(EntryMode::Immediate, &["100", "100", "100"]).await;
+    let (mut run, id, decision_id) = proposed(&["100", "100", "100"]).await;
     run.execute(&Command::Approve { decision_id }).await.unwrap();
     run.end().await;
     assert_eq!(run.position(id).await.state, PositionState::Active);
@@ -77,8 +84,8 @@ async fn an_entry_can_be_approved_at_the_tick_that_proposed_it() {
 }
 
 #[tokio::test]
-async fn a_denied_entry_is_over_and_a_confirmed_one_looks_again() {
-    let (mut run, id, decision_id) = proposed(EntryMode::Immediate, &["100", "100", "100"]).await;
+async fn a_denied_entry_is_over() {
+    let (mut run, id, decision_id) = proposed(&["100", "100", "100"]).await;
     let answer = run.execute_as(7, &Command::Deny { decision_id }).await;
     assert_eq!(answer.as_ref().unwrap().positions[0].state, PositionState::Cancelled);
     assert_eq!(run.execute_as(7, &Command::Deny { decision_id }).await, answer);
@@ -92,11 +99,60 @@ async fn a_denied_entry_is_over_and_a_confirmed_one_looks_again() {
     assert_eq!(kind(&run.execute(&unknown).await.unwrap_err()), "not found");
 }
 
+/// It falls for six quarters of an hour and rises until the averages cross.
+#[tokio::test]
+async fn a_confirmed_entry_that_is_denied_waits_for_a_fresh_signal() {
+    let prices = [99, 98, 97, 96, 95, 95, 98, 101, 104, 104, 104, 104, 104, 104];
+    let quarters =
+        (112_u64..).zip(prices).map(|(quarter, price)| format!("{}:{price}x1000", quarter * 900 + 1));
+    let market = quarters.collect::<Vec<_>>().join(" ");
+    let (mut run, id, decision_id) = proposed_on(EntryMode::ConfirmedTrend, &market).await;
+    let denied = run.execute(&Command::Deny { decision_id }).await.unwrap();
+    assert_eq!(denied.positions[0].state, PositionState::Armed);
+    check_forgotten(&run, id).await;
+    let detectors = run.events("DETECTOR_STARTED").await;
+    assert_eq!(detectors.len(), 2);
+    assert_eq!(detectors[1]["params"]["attempt"], 2);
+    run.restart().await;
+    run.end().await;
+    assert_eq!(run.position(id).await.state, PositionState::Armed);
+    assert_eq!(rejections(&run).await, ["approval_denied"]);
+    assert_eq!(run.strategies().await[0].total_signals, 1);
+}
+
+/// However far it came: sent again it has happened, or the restart has ended the wait.
+#[tokio::test]
+async fn an_approval_that_is_cut_off_and_sent_again_enters_once_or_not_at_all() {
+    let (mut entered, mut ended) = (0, 0);
+    for polls in 0..12 {
+        let (mut run, id, decision_id) = proposed(&["100", "100", "100"]).await;
+        let approve = Command::Approve { decision_id };
+        let command_id = CommandId(uuid::Uuid::from_u128(7));
+        drop(poll_then_drop(run.session.execute(command_id, "test", &approve), polls).await);
+        run.restart().await;
+        let answer = run.execute_as(7, &approve).await;
+        run.end().await;
+        let orders = run.events("ORDER_SUBMITTED").await.len();
+        match answer {
+            Ok(_) => {
+                assert_eq!((run.position(id).await.state, orders), (PositionState::Active, 1), "{polls}");
+                entered += 1;
+            }
+            Err(refused) => {
+                assert!(matches!(refused, Refused::Expired(_)), "{refused:?} after {polls} waits");
+                assert_eq!((run.position(id).await.state, orders), (PositionState::Cancelled, 0), "{polls}");
+                ended += 1;
+            }
+        }
+    }
+    assert!(entered > 0 && ended > 0, "{entered} entered, {ended} ended");
+}
+
 /// 300 s by the feed's clock, and not a second sooner.
 #[tokio::test]
 async fn an_entry_waits_for_three_hundred_seconds() {
     let prices = ["100"; 400];
-    let (mut run, id, decision_id) = proposed(EntryMode::Immediate, &prices).await;
+    let (mut run, id, decision_id) = proposed(&prices).await;
     run.until(hours(28) + 300).await;
     assert!(rejections(&run).await.is_empty());
     run.until(hours(28) + 301).await;
@@ -111,7 +167,7 @@ async fn an_entry_waits_for_three_hundred_seconds() {
 
 #[tokio::test]
 async fn a_restart_ends_the_wait() {
-    let (mut run, id, decision_id) = proposed(EntryMode::Immediate, &["100", "100", "100"]).await;
+    let (mut run, id, decision_id) = proposed(&["100", "100", "100"]).await;
     run.restart().await;
     let late = run.execute(&Command::Approve { decision_id }).await;
     assert!(matches!(late, Err(Refused::Expired(_))), "{late:?}");
@@ -124,7 +180,7 @@ async fn a_restart_ends_the_wait() {
 /// What the risk gate no longer admits is not entered, whoever approves it.
 #[tokio::test]
 async fn an_approval_does_not_override_the_risk_gate() {
-    let (mut run, id, decision_id) = proposed(EntryMode::Immediate, &["100", "100", "100"]).await;
+    let (mut run, id, decision_id) = proposed(&["100", "100", "100"]).await;
     let stop = Command::Entries { enabled: false, reason: "news at noon".parse().unwrap() };
     run.execute(&stop).await.unwrap();
     let refused = run.execute_as(7, &Command::Approve { decision_id }).await;
@@ -141,7 +197,7 @@ async fn an_approval_does_not_override_the_risk_gate() {
 #[tokio::test]
 async fn a_position_that_ends_waits_for_nobody() {
     for disarms in [true, false] {
-        let (mut run, id, decision_id) = proposed(EntryMode::Immediate, &["100", "100", "100"]).await;
+        let (mut run, id, decision_id) = proposed(&["100", "100", "100"]).await;
         let command = if disarms { Command::Disarm { position_id: id } } else { Command::Panic };
         run.execute(&command).await.unwrap();
         assert_eq!(run.risk().await.latent_risk, Money::ZERO);

@@ -143,7 +143,7 @@ async fn play(seed: u64, faults: &FaultPlan, asked: &[Asked], cut: Cut) -> (Vec<
     (run.content().await, run, ticks)
 }
 
-async fn poll_then_drop<T>(future: impl Future<Output = T>, mut polls: u32) -> Option<T> {
+pub async fn poll_then_drop<T>(future: impl Future<Output = T>, mut polls: u32) -> Option<T> {
     let mut future = Box::pin(future);
     std::future::poll_fn(|context| match future.as_mut().poll(context) {
         Poll::Ready(done) => Poll::Ready(Some(done)),
