@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::child;
 use crate::clock::TestClock;
-use crate::erased::{DynDatabase, SharedStore};
+use crate::erased::{Boxed, DynDatabase, SharedStore};
 use crate::fixtures::{Random, at};
 use crate::harness::{Access, Fault, Harness, Injected, Lacking};
 use crate::runner::SEED;
@@ -24,7 +24,11 @@ pub struct Env {
     database: Box<dyn DynDatabase>,
     store: Mutex<Arc<SharedStore>>,
     clock: Arc<TestClock>,
+    alone: Alone,
 }
+
+/// Makes a database on a server of its own.
+type Alone = Arc<dyn Fn() -> Boxed<'static, anyhow::Result<Box<dyn DynDatabase>>> + Send + Sync>;
 
 impl std::fmt::Debug for Env {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -40,13 +44,39 @@ impl Env {
     /// A tenant that nobody registered.
     pub const STRANGER: TenantId = TenantId(Uuid::from_u128(0x0198_0000_0000_7000_8000_0000_0000_0003));
 
-    pub(crate) async fn new<H: Harness>(harness: &H, name: &'static str) -> anyhow::Result<Self> {
+    pub(crate) async fn new<H: Harness>(harness: &Arc<H>, name: &'static str) -> anyhow::Result<Self> {
         let database: Box<dyn DynDatabase> = Box::new(harness.fresh(name).await?);
+        let harness = Arc::clone(harness);
+        let backend = harness.name();
+        let alone: Alone = Arc::new(move || {
+            let harness = Arc::clone(&harness);
+            Box::pin(async move {
+                let database: Box<dyn DynDatabase> = Box::new(harness.alone(name).await?);
+                Ok(database)
+            })
+        });
+        Self::on(database, name, backend, alone).await
+    }
+
+    async fn on(
+        database: Box<dyn DynDatabase>,
+        name: &'static str,
+        backend: &'static str,
+        alone: Alone,
+    ) -> anyhow::Result<Self> {
         let store = Arc::new(database.open(Access::Write).await?);
         store.register(Self::TENANT).await?;
         store.register(Self::NEIGHBOUR).await?;
         let clock = Arc::new(TestClock::at(at(BEGINNING)));
-        Ok(Self { name, backend: harness.name(), database, store: Mutex::new(store), clock })
+        Ok(Self { name, backend, database, store: Mutex::new(store), clock, alone })
+    }
+
+    /// The same on a server of its own, which can be stopped; whoever asked for it lets it [`finish`](Self::finish).
+    ///
+    /// # Errors
+    /// As the harness says.
+    pub(crate) async fn alone(&self) -> anyhow::Result<Self> {
+        Self::on((self.alone)().await?, self.name, self.backend, Arc::clone(&self.alone)).await
     }
 
     pub(crate) async fn finish(&self) -> anyhow::Result<()> {

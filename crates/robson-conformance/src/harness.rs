@@ -17,6 +17,11 @@ pub trait Harness: Send + Sync + 'static {
     /// A new, empty, migrated database that no other case sees. A missing server is an error, not a skip.
     fn fresh(&self, case: &str) -> impl Future<Output = anyhow::Result<Self::Database>> + Send;
 
+    /// The same on a server that no other case uses, so that it can be stopped; where there is no server, the same.
+    fn alone(&self, case: &str) -> impl Future<Output = anyhow::Result<Self::Database>> + Send {
+        self.fresh(case)
+    }
+
     /// Opens for writing, in a child process that is going to be killed, what [`Database::address`] names.
     fn open_at(
         &self,
@@ -99,6 +104,11 @@ pub enum Fault {
     CutAtCommit(Cut),
     /// The process dies: nothing is closed, and the next handle finds what was durable.
     Crash,
+    /// The server dies with everything that is connected to it, and is started again; only where it is the
+    /// case's alone.
+    RestartServer,
+    /// The connections over which other processes' commits are heard of are ended.
+    KillListener,
     /// The tenant's empty log goes on behind this place, which it never reached.
     MoveHead(TenantId, i64),
     /// Somebody edits an event in SQL.
@@ -168,6 +178,8 @@ impl fmt::Display for Fault {
             Self::FullDisk => "full_disk",
             Self::CutAtCommit(_) => "cut_at_commit",
             Self::Crash => "crash",
+            Self::RestartServer => "restart_server",
+            Self::KillListener => "kill_listener",
             Self::MoveHead(..) => "move_head",
             Self::UpdateEvent(..) => "update_event",
             Self::DeleteEvent(..) => "delete_event",

@@ -57,12 +57,12 @@ pub fn run<H: Harness>(harness: H) -> ExitCode {
     let trials = Case::all().into_iter().map(|case| {
         let harness = Arc::clone(&harness);
         let kind = harness.name();
-        Trial::ignorable_test(case.name, move || run_case(harness.as_ref(), case)).with_kind(kind)
+        Trial::ignorable_test(case.name, move || run_case(&harness, case)).with_kind(kind)
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
-fn run_case<H: Harness>(harness: &H, case: &Case) -> Result<Completion, Failed> {
+fn run_case<H: Harness>(harness: &Arc<H>, case: &Case) -> Result<Completion, Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let run = async {
         let env = Env::new(harness, case.name).await?;

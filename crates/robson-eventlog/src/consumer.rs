@@ -241,6 +241,8 @@ impl<S: Store> Consumer<S> {
             self.deliver(next, None);
             return Ok(());
         }
+        // It does not read on, but how far it falls behind is to be seen; and what is decided from here on wakes it.
+        self.subscription.look().await?;
         let at = parking::parked_event(self.ledger.store().as_ref(), self.tenant(), &self.name, next.log_seq);
         match at.await? {
             Some(at) if at.status == ParkedStatus::Skipped => {

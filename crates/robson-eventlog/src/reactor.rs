@@ -185,6 +185,11 @@ impl RunningReactor {
         self.status.clone()
     }
 
+    /// Ends it where it is, as a crash would.
+    pub fn abort(&self) {
+        self.task.abort();
+    }
+
     /// Lets it end the event that it deals with, and makes durable how far it has come.
     pub async fn stop(self) {
         // It may have ended by itself, and its status says why.

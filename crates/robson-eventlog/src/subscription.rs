@@ -175,6 +175,15 @@ impl<S: Store> Subscription<S> {
         }
     }
 
+    /// Looks where the log ends, without reading on.
+    pub(crate) async fn look(&mut self) -> Result<(), StoreError> {
+        if let Some(wake) = &mut self.wake {
+            wake.mark_unchanged();
+        }
+        self.head = self.store.head(self.query.tenant).await?.log_seq.max(self.query.after);
+        Ok(())
+    }
+
     async fn read(&mut self) -> Result<crate::store::Page, StoreError> {
         match self.start {
             Some(Start::After(log_seq)) => self.query.after = log_seq,

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use robson_eventlog::{EventQuery, RowQuery, Value};
+use robson_eventlog::{EventQuery, Page, RowQuery, Value};
 
 /// The question without what cannot be found; nothing where that is all of it.
 pub(crate) fn about_rows(query: &RowQuery) -> Option<Cow<'_, RowQuery>> {
@@ -31,6 +31,12 @@ pub(crate) fn about_events(query: &EventQuery) -> Cow<'_, EventQuery> {
         return Cow::Owned(nothing);
     }
     Cow::Borrowed(query)
+}
+
+/// Counts an answer, for the metrics.
+pub(crate) fn count(page: &Page) {
+    metrics::counter!("eventlog_reads_total").increment(1);
+    metrics::counter!("eventlog_read_events_total").increment(page.events.len() as u64);
 }
 
 #[cfg(test)]

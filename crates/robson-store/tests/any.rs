@@ -51,6 +51,13 @@ impl Harness for Any {
         })
     }
 
+    async fn alone(&self, case: &str) -> anyhow::Result<AnyDatabase> {
+        match self {
+            Self::Memory | Self::Sqlite => self.fresh(case).await,
+            Self::Postgres => Ok(AnyDatabase::Postgres(Box::new(Postgres.alone(case).await?))),
+        }
+    }
+
     async fn open_at(&self, address: &str) -> anyhow::Result<AnyStore> {
         Ok(AnyStore::open(&address.parse()?, &options(Access::Write)).await?)
     }

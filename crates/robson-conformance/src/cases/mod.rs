@@ -1,6 +1,7 @@
 //! The cases, one file for each group.
 
 mod append;
+mod consumers;
 mod durability;
 mod event_store;
 mod expected;

@@ -4,18 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use robson_eventlog::{
-    Append, CheckpointMove, EventQuery, Expected, Outcome, RecordedEvent, Start, Store, Subscription,
+    Append, CheckpointMove, ConsumerOptions, EventQuery, Expected, Ledger, LedgerOptions, Outcome,
+    RecordedEvent, Start, Store, Subscription,
 };
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::consumers::{Copier, copies};
 use crate::erased::SharedStore;
 use crate::fixtures::{append, appended, check_prefix, event, refused, stream, typed, whole_log};
-use crate::harness::Cut;
-use crate::{Env, case};
+use crate::harness::{Cut, Fault};
+use crate::{CaseResult, Env, case};
 
 /// Within which an event must have been delivered; far more than any backend needs.
 const BOUND: Duration = Duration::from_secs(10);
+
+/// Within which a server has come back; it takes a second or two.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn all() -> EventQuery {
     EventQuery::all(Env::TENANT)
@@ -26,9 +31,17 @@ async fn receive(
     subscription: &mut Subscription<SharedStore>,
     count: usize,
 ) -> anyhow::Result<Vec<RecordedEvent>> {
+    receive_within(subscription, count, BOUND).await
+}
+
+async fn receive_within(
+    subscription: &mut Subscription<SharedStore>,
+    count: usize,
+    bound: Duration,
+) -> anyhow::Result<Vec<RecordedEvent>> {
     let mut received = Vec::new();
     while received.len() < count {
-        received.extend(tokio::time::timeout(BOUND, subscription.next_page()).await??);
+        received.extend(tokio::time::timeout(bound, subscription.next_page()).await??);
     }
     anyhow::ensure!(received.len() == count, "{} events instead of {count}", received.len());
     Ok(received)
@@ -84,7 +97,7 @@ case!(
 
 case!(
     /// A doorbell that never rings, or whose ringer is gone, only costs the poll's delay.
-    async fn notify_lost_or_listener_killed_recovers(env: &Env) -> CaseResult {
+    async fn doorbell_that_never_rings_only_costs_the_polls_delay(env: &Env) -> CaseResult {
         let ledger = env.ledger().await?;
         let (silent, never_rings) = watch::channel(0);
         let (gone, ringer_gone) = watch::channel(0);
@@ -105,6 +118,95 @@ case!(
         Ok(())
     }
 );
+
+case!(
+    /// Followers in another process whose connection to the doorbell is killed hear of what was committed meanwhile, and of what comes later.
+    async fn notify_lost_or_listener_killed_recovers(env: &Env) -> CaseResult {
+        // Where no connection carries the rings, there is nothing to kill; elsewhere this one finds none yet.
+        env.inject(Fault::KillListener).await?;
+        let (ledger, reader) = (env.ledger().await?, env.reader().await?);
+        let mut bell = reader.doorbell(Env::TENANT);
+        // It rings once it listens, because it may have missed something.
+        tokio::time::timeout(BOUND, bell.changed()).await??;
+        // Only the doorbell can wake it within the bound.
+        let mut subscription = Subscription::new(Arc::clone(&reader), Start::Now, all())
+            .polling_every(Duration::from_secs(3_600));
+        for round in 0..3 {
+            assert_eq!(subscription.poll_page().await?, None);
+            let waiting = tokio::spawn(async move {
+                let received = receive(&mut subscription, 2).await;
+                (subscription, received)
+            });
+            if round < 2 {
+                env.inject(Fault::KillListener).await?;
+            }
+            append(&ledger, vec![event("a:1", 1), event("a:1", 2)]).await?;
+            let (back, received) = waiting.await?;
+            subscription = back;
+            assert_eq!(
+                received?.iter().map(|event| event.log_seq).collect::<Vec<_>>(),
+                [round * 2 + 1, round * 2 + 2]
+            );
+        }
+        reader.close().await;
+        Ok(())
+    }
+);
+
+case!(
+    /// A server that dies and comes back in the middle of a subscription loses nothing of it and doubles nothing, be the reader in the writer's process or another.
+    async fn database_restart_mid_subscription_resumes(env: &Env) -> CaseResult {
+        let own = env.alone().await?;
+        let result = restart_mid_subscription(&own).await;
+        own.finish().await?;
+        result
+    }
+);
+
+async fn restart_mid_subscription(env: &Env) -> CaseResult {
+    let options = env.options(Env::TENANT);
+    let options =
+        LedgerOptions { patience: Duration::from_secs(60), lease_ttl: Duration::from_secs(60), ..options };
+    let ledger = Ledger::open(env.store(), options).await?;
+    let reader = env.reader().await?;
+    let query = EventQuery { limit: 7, event_types: vec!["TALLIED".parse()?], ..all() };
+    let copier = ledger.react(
+        Copier::new("copier"),
+        ConsumerOptions { query: query.clone(), ..ConsumerOptions::new(Env::TENANT) },
+    );
+    let mut receivers = Vec::new();
+    for subscription in [
+        ledger.subscribe(Start::Origin, query.clone()),
+        Subscription::new(Arc::clone(&reader), Start::Origin, query.clone()),
+        Subscription::new(Arc::clone(&reader), Start::Origin, query).without_doorbell(),
+    ] {
+        receivers.push(tokio::spawn(async move {
+            let mut subscription = subscription;
+            receive_within(&mut subscription, 90, PATIENCE).await
+        }));
+    }
+    for round in 0..3 {
+        for n in 0..15 {
+            append(&ledger, vec![event("a:1", n), event("a:2", n)]).await?;
+        }
+        if round < 2 {
+            env.inject(Fault::RestartServer).await?;
+        }
+    }
+    let mut status = copier.status();
+    tokio::time::timeout(PATIENCE, status.wait_for(|status| status.lag == 0 && status.done > 0)).await??;
+    let log = whole_log(&env.store()).await?;
+    let told: Vec<_> = log.iter().filter(|event| event.event_type.as_str() == "TALLIED").cloned().collect();
+    assert_eq!(told.len(), 90);
+    for receiver in receivers {
+        assert_eq!(receiver.await??, told);
+    }
+    let copied = copies(&env.store()).await?;
+    assert_eq!(copied, told.iter().map(|event| event.log_seq).collect::<Vec<_>>());
+    copier.stop().await;
+    reader.close().await;
+    Ok(())
+}
 
 fn check_dense(events: &[RecordedEvent]) {
     assert!(events.windows(2).all(|pair| pair[1].log_seq == pair[0].log_seq + 1));

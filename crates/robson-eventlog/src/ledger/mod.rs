@@ -345,17 +345,38 @@ impl<S: Store> Ledger<S> {
         Ok(Self { store, tenant, queue, head, lease: state, renewal, clock, parking })
     }
 
+    /// Becomes the writer as soon as nobody else is: stands by while another writer holds the lease.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`], but never `Held`.
+    pub async fn open_in_turn(store: Arc<S>, options: LedgerOptions) -> Result<Self, OpenError> {
+        let pause = (options.lease_ttl / 10).max(Duration::from_millis(20));
+        loop {
+            match Self::open(Arc::clone(&store), options.clone()).await {
+                Err(OpenError::Acquire(AcquireError::Held { writer, .. })) => {
+                    tracing::debug!(%writer, "standing by");
+                    tokio::time::sleep(pause).await;
+                }
+                opened => return opened,
+            }
+        }
+    }
+
     /// Appends a request and answers when it is durable.
     ///
     /// Dropping the future does not take the request back.
     ///
     /// # Errors
     /// See [`AppendError`]; everything that a caller decides on is an [`Outcome`].
+    #[tracing::instrument(level = "debug", name = "append", skip_all, fields(events = request.events.len()))]
     pub async fn append(&self, request: Append) -> Result<Outcome, AppendError> {
+        let asked_at = Instant::now();
         let (reply, answer) = oneshot::channel();
         let message = Message::Append(Box::new(request), reply);
         self.queue.send(message).await.map_err(|_| self.why_stopped())?;
-        answer.await.map_err(|_| self.why_stopped())?
+        let outcome = answer.await.map_err(|_| self.why_stopped())?;
+        metrics::histogram!("eventlog_append_seconds").record(asked_at.elapsed());
+        outcome
     }
 
     /// Lets the writer rest once what was queued before is durable.

@@ -240,8 +240,11 @@ impl Store for MemoryStore {
         })
     }
 
+    #[tracing::instrument(level = "debug", name = "read", skip_all, fields(after = query.after, limit = query.limit))]
     async fn read(&self, query: &EventQuery) -> Result<Page, StoreError> {
-        self.with_log(query.tenant, |log| log.page(&question::about_events(query)))
+        let page = self.with_log(query.tenant, |log| log.page(&question::about_events(query)))?;
+        question::count(&page);
+        Ok(page)
     }
 
     async fn rows(

@@ -107,6 +107,7 @@ pub(crate) async fn checkpoint<DB: SqlDatabase>(
     Ok(rows.into_iter().next().map(checkpoint).transpose()?.map(|(_, checkpoint)| checkpoint))
 }
 
+#[tracing::instrument(level = "debug", name = "read", skip_all, fields(after = query.after, limit = query.limit))]
 pub(crate) async fn page<DB: SqlDatabase>(
     readers: &Pool<DB>,
     query: &EventQuery,
@@ -114,7 +115,9 @@ pub(crate) async fn page<DB: SqlDatabase>(
     let statement = statement::select_events(DB::DIALECT, &question::about_events(query));
     let columns = [PAGE.as_slice(), EVENT_LOG.columns].concat();
     let rows = fetch(readers, statement, &columns).await?;
-    events::page(query.tenant, rows)?.ok_or(StoreError::UnknownTenant(query.tenant))
+    let page = events::page(query.tenant, rows)?.ok_or(StoreError::UnknownTenant(query.tenant))?;
+    question::count(&page);
+    Ok(page)
 }
 
 pub(crate) async fn head<DB: SqlDatabase>(readers: &Pool<DB>, tenant: TenantId) -> Result<Head, StoreError> {

@@ -14,6 +14,7 @@ pub(crate) fn options(access: Access) -> OpenOptions {
         },
         lock_timeout: Duration::from_millis(400),
         pool_timeout: Duration::from_millis(400),
+        doorbell: true,
         ..OpenOptions::default()
     }
 }

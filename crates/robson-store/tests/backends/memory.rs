@@ -61,6 +61,10 @@ impl Database for MemoryDatabase {
             Fault::UpdateEvent(..) | Fault::DeleteEvent(..) | Fault::TruncateLog => {
                 Injected::Impossible("memory has no SQL to tamper with")
             }
+            Fault::RestartServer => Injected::Impossible("memory is this process, there is no server"),
+            Fault::KillListener => {
+                Injected::Impossible("memory rings within its process, over no connection")
+            }
             Fault::FullDisk => Injected::Impossible("memory has no disk"),
             _ => Injected::Impossible("memory has no sessions, locks or connections"),
         })

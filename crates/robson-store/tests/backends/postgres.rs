@@ -2,11 +2,14 @@
 
 mod proxy;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use anyhow::Context as _;
 use robson_conformance::{Access, Database, Fault, Harness, Injected, tampered_sql};
 use robson_eventlog::{Store as _, Table};
 use robson_store::PostgresStore;
 use robson_store::testing::TestDatabase;
+use robson_testkit::PrivateServer;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
@@ -23,14 +26,13 @@ impl Harness for Postgres {
     }
 
     async fn fresh(&self, _case: &str) -> anyhow::Result<PostgresDatabase> {
-        let server = robson_testkit::test_database_url()?;
-        let database = TestDatabase::create(&server).await.map_err(anyhow::Error::from_boxed)?;
-        let (before, address, after) = split(database.url()).context("the server's URL has no host")?;
-        let proxy = Proxy::to(address).await?;
-        // The wire has to be readable, and the server is beside the tests.
-        let separator = if after.contains('?') { '&' } else { '?' };
-        let url = format!("{before}{}{after}{separator}sslmode=disable", proxy.address());
-        Ok(PostgresDatabase { url, database, proxy })
+        PostgresDatabase::on(&robson_testkit::test_database_url()?, None).await
+    }
+
+    async fn alone(&self, _case: &str) -> anyhow::Result<PostgresDatabase> {
+        let server = tokio::task::spawn_blocking(PrivateServer::start).await??;
+        let url = server.url("postgres");
+        PostgresDatabase::on(&url, Some(Arc::new(Mutex::new(server)))).await
     }
 
     async fn open_at(&self, address: &str) -> anyhow::Result<PostgresStore> {
@@ -52,9 +54,21 @@ pub(crate) struct PostgresDatabase {
     url: String,
     database: TestDatabase,
     proxy: Proxy,
+    /// Where it is this database's alone.
+    server: Option<Arc<Mutex<PrivateServer>>>,
 }
 
 impl PostgresDatabase {
+    async fn on(server_url: &str, server: Option<Arc<Mutex<PrivateServer>>>) -> anyhow::Result<Self> {
+        let database = TestDatabase::create(server_url).await.map_err(anyhow::Error::from_boxed)?;
+        let (before, address, after) = split(database.url()).context("the server's URL has no host")?;
+        let proxy = Proxy::to(address).await?;
+        // The wire has to be readable, and the server is beside the tests.
+        let separator = if after.contains('?') { '&' } else { '?' };
+        let url = format!("{before}{}{after}{separator}sslmode=disable", proxy.address());
+        Ok(Self { url, database, proxy, server })
+    }
+
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -132,6 +146,21 @@ impl Database for PostgresDatabase {
             Fault::Crash => {
                 let ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
                              WHERE datname = current_database() AND application_name LIKE 'robson %'";
+                tampered(store.execute_foreign(ended).await)
+            }
+            Fault::RestartServer => {
+                let server = self.server.clone().context("the server is not this case's alone")?;
+                let restarted = tokio::task::spawn_blocking(move || {
+                    let mut server = server.lock().unwrap_or_else(PoisonError::into_inner);
+                    server.stop_immediately();
+                    server.restart()
+                });
+                restarted.await??;
+                Ok(Injected::Done)
+            }
+            Fault::KillListener => {
+                let ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
+                             WHERE datname = current_database() AND application_name = 'robson listener'";
                 tampered(store.execute_foreign(ended).await)
             }
             Fault::MoveHead(tenant, log_seq) => {

@@ -140,6 +140,10 @@ impl Database for SqliteDatabase {
                 "a session that has written holds the file's only write lock, see WriteLock",
             )),
             Fault::PreparedTransaction => Ok(Injected::Impossible("SQLite prepares no transactions")),
+            Fault::RestartServer => {
+                Ok(Injected::Impossible("the file is this process's own, there is no server"))
+            }
+            Fault::KillListener => Ok(Injected::Impossible("nobody rings across processes, followers poll")),
             Fault::CutAtCommit(_) => {
                 Ok(Injected::Impossible("there is no connection between a process and its file"))
             }
