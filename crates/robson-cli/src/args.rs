@@ -397,6 +397,45 @@ pub enum Events {
     /// The newest.
     #[command(after_help = "Example:\n  robson events tail --limit 20 --follow")]
     Tail(Tail),
+    /// Those that a consumer could not deal with, and that wait for a decision.
+    #[command(after_help = "Example:\n  robson events parked --consumer alarms")]
+    Parked(Parked),
+    /// Lets a consumer try a parked event again.
+    #[command(after_help = "Example:\n  robson events retry 1201 --reason 'the daemon was upgraded'")]
+    Retry(DecideParked),
+    /// Lets a consumer pass over a parked event for good.
+    #[command(
+        after_help = "Example:\n  robson events skip 01KE7EV9EEAFR8DZX0WNE5QGA1 --consumer alarms --reason 'a trial'"
+    )]
+    Skip(DecideParked),
+}
+
+/// Which parked events.
+#[derive(Debug, Args)]
+pub struct Parked {
+    /// Only of this consumer.
+    #[arg(long, value_name = "NAME")]
+    pub consumer: Option<String>,
+    /// Those that were decided about too.
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// What is decided about which parked event.
+#[derive(Debug, Args)]
+pub struct DecideParked {
+    /// The event's id, or its place in the log.
+    #[arg(value_name = "EVENT")]
+    pub event: String,
+    /// The consumer that could not deal with it, where there are several.
+    #[arg(long, value_name = "NAME")]
+    pub consumer: Option<String>,
+    /// Why; it is recorded.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// What makes a retry the same command.
+    #[command(flatten)]
+    pub retry: Retry,
 }
 
 /// Which events.

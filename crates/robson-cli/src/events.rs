@@ -9,6 +9,7 @@ use robson_eventlog::{Direction, EventQuery, RecordedEvent, Start, StreamKey, Su
 use crate::args::{EventFilter, Events, Tail};
 use crate::db::Database;
 use crate::failure::Failure;
+use crate::parked;
 use crate::positions;
 use crate::printer::{Align, Cell, Listing, Printer, Tone, seconds, short_stream};
 use crate::story::{happened_at, tell};
@@ -17,7 +18,7 @@ use crate::why;
 /// Most events that one read asks for.
 const PAGE: usize = 1_000;
 
-/// `events list|search|tail`.
+/// `events list|search|tail|parked`.
 ///
 /// # Errors
 /// A filter makes no sense, or as the store says.
@@ -36,6 +37,8 @@ pub async fn run(db: &Database, args: Events, printer: &mut Printer) -> Result<(
             list(db, &filter, printer).await
         }
         Events::Tail(args) => tail(db, &args, printer).await,
+        Events::Parked(args) => parked::list(db, &args, printer).await,
+        Events::Retry(_) | Events::Skip(_) => Err(Failure::usage("a decision does not only read".to_owned())),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod events;
 pub mod failure;
 pub mod init;
 pub mod offline;
+mod parked;
 pub mod positions;
 pub mod printer;
 pub mod replay;
@@ -29,10 +30,11 @@ pub mod why;
 
 use clap::CommandFactory as _;
 
-use args::{Cli, Command, Db, Strategies};
+use args::{Cli, Command, Db, Events, Strategies};
 use db::Database;
 use failure::Failure;
 use printer::Printer;
+use robson_eventlog::Verdict;
 use robsond::schema::Schema;
 use settings::Settings;
 
@@ -72,6 +74,10 @@ pub async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
             verify::run(&db, printer).await
         }
         Command::Snapshot(args::Snapshot::Take(args)) => snapshot::run_take(&settings, &args, printer).await,
+        Command::Events(Events::Retry(args)) => {
+            parked::decide(&settings, Verdict::Retry, args, printer).await
+        }
+        Command::Events(Events::Skip(args)) => parked::decide(&settings, Verdict::Skip, args, printer).await,
         Command::Doctor => doctor::run(&settings, printer).await,
         Command::Db(Db::Init) => db::run_schema(Schema::init(&settings.database), printer).await,
         Command::Db(Db::Migrate) => db::run_schema(Schema::migrate(&settings.database), printer).await,

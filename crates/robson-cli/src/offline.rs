@@ -3,9 +3,11 @@
 use std::ffi::OsString;
 
 use robson_domain::CommandId;
+use robson_eventlog::ParkedEvent;
 use robsond::config::{Configuration, Flags};
 use robsond::offline::OfflineError;
 use robsond::operator::{Command, Done};
+use robsond::parked::Decision;
 
 use crate::failure::{ExitCode, Failure};
 use crate::settings::Settings;
@@ -20,6 +22,32 @@ pub async fn execute(
     command: Command,
     unreachable: Failure,
 ) -> Result<Done, Failure> {
+    let configured = configured(settings)?;
+    let done = robsond::offline::execute(&configured, id, actor(settings), &command).await;
+    done.map_err(|error| failure(error, unreachable))
+}
+
+/// Takes down what was decided about a parked event, while nobody else writes.
+///
+/// # Errors
+/// `unreachable` where a daemon holds the log after all.
+pub async fn decide_parked(
+    settings: &Settings,
+    id: CommandId,
+    decision: &Decision,
+    unreachable: Failure,
+) -> Result<ParkedEvent, Failure> {
+    let configured = configured(settings)?;
+    let decided = robsond::offline::decide_parked(&configured, id, actor(settings), decision).await;
+    decided.map_err(|error| failure(error, unreachable))
+}
+
+fn actor(settings: &Settings) -> &str {
+    settings.operator.as_deref().unwrap_or("operator")
+}
+
+/// The daemon's settings, for the database and the tenant that the command line works on.
+fn configured(settings: &Settings) -> Result<robsond::config::Settings, Failure> {
     let flags = Flags { config: settings.file.clone(), ..Flags::default() };
     let text =
         |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
@@ -28,13 +56,15 @@ pub async fn execute(
     let mut configured = configured.map_err(|error| Failure::usage(error.to_string()))?.settings;
     configured.database.url = settings.database.clone();
     configured.database.tenant = settings.tenant.or(configured.database.tenant);
-    let actor = settings.operator.as_deref().unwrap_or("operator");
-    let done = robsond::offline::execute(&configured, id, actor, &command).await;
-    done.map_err(|error| match error {
+    Ok(configured)
+}
+
+fn failure(error: OfflineError, unreachable: Failure) -> Failure {
+    match error {
         OfflineError::Held | OfflineError::NeedsDaemon(_) => unreachable,
         OfflineError::NoAccount => Failure::new(ExitCode::DaemonUnreachable, error.to_string()),
         OfflineError::Refused(refused) => refused.into(),
         OfflineError::Database(error) => error.into(),
         OfflineError::Desk(error) => Failure::error(error.to_string()),
-    })
+    }
 }

@@ -25,6 +25,7 @@ use crate::report::{Pace, Report, ReportError};
 use crate::session::{DEFAULT_TENANT, Databases, Script, Session, SessionError, paper_account};
 use crate::snapshotter::Snapshotter;
 use crate::trader::{DeskError, TraderError};
+use crate::workers::Workers;
 
 /// Why the daemon ended other than by being told to.
 #[derive(Debug, thiserror::Error)]
@@ -233,8 +234,9 @@ impl Run<'_> {
             () = &mut shutdown => return Ok(None),
             opened = self.open_session() => opened?,
         };
+        let workers = Workers::start(session.ledger());
         // It is set once: there is one session in a run.
-        let _ = self.ledger.set(LiveLedger::of(session.ledger()));
+        let _ = self.ledger.set(LiveLedger::of(session.ledger()).with_consumers(workers.statuses()));
         tracing::info!(feed_at = %session.now(), epoch = session.ledger().epoch(), "trading");
         let begun = Begun::at(&session, self.settings.run.speed);
         let snapshots = self.settings.snapshots.clone();
@@ -266,6 +268,7 @@ impl Run<'_> {
         };
         let pace = begun.pace(&session);
         snapshotter.stop().await;
+        workers.stop().await;
         session.close(reason).await?;
         Ok(has_ended.then_some(pace))
     }

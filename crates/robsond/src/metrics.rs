@@ -21,10 +21,14 @@ pub const MONTHLY_HALT: &str = "robsond_monthly_halt";
 pub const LOG_HEAD: &str = "robsond_log_head";
 /// Ticks taken in.
 pub const TICKS: &str = "robsond_ticks_total";
+/// What called for the operator, by `code`.
+pub const ALARMS: &str = "robsond_alarms_total";
 /// Open event streams.
 pub const SSE_CONNECTIONS: &str = "robsond_sse_connections";
 /// Requests answered, by `method`, `route` and `status`.
 pub const HTTP_REQUESTS: &str = "robsond_http_requests_total";
+/// How long an append takes, as the log measures it.
+const APPEND_SECONDS: &str = "eventlog_append_seconds";
 /// Requests in one commit, as the log counts them.
 const BATCH_REQUESTS: &str = "eventlog_batch_requests";
 
@@ -42,6 +46,9 @@ pub fn install() -> anyhow::Result<PrometheusHandle> {
     let batches = Matcher::Full(BATCH_REQUESTS.to_owned());
     let builder =
         PrometheusBuilder::new().set_buckets_for_metric(batches, &[1.0, 2.0, 4.0, 16.0, 64.0, 256.0])?;
+    let appends = Matcher::Full(APPEND_SECONDS.to_owned());
+    let builder =
+        builder.set_buckets_for_metric(appends, &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0])?;
     let recorder = builder.build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder)?;
@@ -61,6 +68,33 @@ fn describe() {
     describe_counter!(TICKS, Unit::Count, "Ticks taken in.");
     describe_gauge!(SSE_CONNECTIONS, Unit::Count, "Open event streams.");
     describe_counter!(HTTP_REQUESTS, Unit::Count, "Requests answered, by method, route and status.");
+    describe_counter!(ALARMS, Unit::Count, "What called for the operator, by code.");
+    describe_histogram!(APPEND_SECONDS, Unit::Seconds, "From asking for an append to its durable answer.");
+    describe_counter!("eventlog_reads_total", Unit::Count, "Reads of the log.");
+    describe_counter!("eventlog_read_events_total", Unit::Count, "Events that reads answered with.");
+    describe_counter!("eventlog_delivered_total", Unit::Count, "Events that subscriptions delivered.");
+    describe_counter!(
+        "eventlog_subscription_failures_total",
+        Unit::Count,
+        "Reads that a subscription makes again."
+    );
+    describe_counter!(
+        "eventlog_doorbell_losses_total",
+        Unit::Count,
+        "Times that the doorbell's connection was lost."
+    );
+    describe_counter!(
+        "eventlog_parked_total",
+        Unit::Count,
+        "Events that could not be dealt with, by consumer."
+    );
+    describe_gauge!("eventlog_consumer_lag", Unit::Count, "How many events a consumer is behind.");
+    describe_gauge!("eventlog_consumer_parked", Unit::Count, "Events that a consumer went on without.");
+    describe_gauge!(
+        "eventlog_consumer_stuck",
+        Unit::Count,
+        "1 while a consumer waits for somebody's decision."
+    );
     describe_counter!("eventlog_events_total", Unit::Count, "Events appended.");
     describe_counter!("eventlog_duplicates_total", Unit::Count, "Appends that had been made before.");
     describe_counter!("eventlog_mismatches_total", Unit::Count, "Dedupe keys used for two contents.");

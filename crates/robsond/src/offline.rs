@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use robson_domain::{CommandId, Symbol};
 use robson_eventlog::{
-    AcquireError, Clock, Ledger, LedgerOptions, RowQuery, Store, StoreError, Timestamp, Value, WriterId,
+    AcquireError, Clock, Ledger, LedgerOptions, ParkedEvent, RowQuery, Store, StoreError, Timestamp, Value,
+    WriterId,
 };
 use robson_projector::{TraderTables, time_of};
 use robson_store::{AnyStore, OpenError, OpenOptions};
 
 use crate::config::Settings;
 use crate::operator::{Command, Done, Refused};
+use crate::parked::{self, Decision};
 use crate::session::{DEFAULT_TENANT, paper_account};
 use crate::trader::{Desk, DeskError, Terms};
 
@@ -102,6 +104,19 @@ async fn execute_on(
     actor: &str,
     command: &Command,
 ) -> Result<Done, OfflineError> {
+    let ledger = open_ledger(store, settings, id).await?;
+    let now = time_of(ledger.now());
+    let answer = carry_out(ledger.clone(), settings, id, actor, command, now).await;
+    ledger.close().await;
+    answer?.map_err(OfflineError::Refused)
+}
+
+/// Becomes the writer, at the time at which the log ends.
+async fn open_ledger(
+    store: Arc<AnyStore>,
+    settings: &Settings,
+    id: CommandId,
+) -> Result<Ledger<AnyStore>, OfflineError> {
     let tenant = settings.database.tenant.unwrap_or(DEFAULT_TENANT);
     let head = store.head(tenant).await?;
     if head.log_seq == 0 {
@@ -114,10 +129,30 @@ async fn execute_on(
         projections: vec![Arc::new(TraderTables)],
         ..LedgerOptions::new(tenant, writer, Arc::new(StandingClock(head.ingested_at)))
     };
-    let ledger = Ledger::open(store, options).await?;
-    let answer = carry_out(ledger.clone(), settings, id, actor, command, time_of(head.ingested_at)).await;
-    ledger.close().await;
-    answer?.map_err(OfflineError::Refused)
+    Ok(Ledger::open(store, options).await?)
+}
+
+/// Decides about a parked event as the log's writer, then lets go of it; the consumer takes note when a
+/// daemon runs again.
+///
+/// # Errors
+/// See [`OfflineError`].
+pub async fn decide_parked(
+    settings: &Settings,
+    id: CommandId,
+    actor: &str,
+    decision: &Decision,
+) -> Result<ParkedEvent, OfflineError> {
+    let store = Arc::new(AnyStore::open(&settings.database.url, &OpenOptions::default()).await?);
+    let decided = async {
+        let ledger = open_ledger(Arc::clone(&store), settings, id).await?;
+        let decided = parked::decide(&ledger, id, actor, decision).await;
+        ledger.close().await;
+        decided.map_err(OfflineError::Refused)
+    };
+    let decided = decided.await;
+    store.close().await;
+    decided
 }
 
 async fn carry_out(

@@ -319,7 +319,7 @@ async fn submit(api: &Api, headers: &HeaderMap, command: Command) -> Result<(Com
     }
 }
 
-fn check_phase(phase: &Phase) -> Result<(), Refused> {
+pub(super) fn check_phase(phase: &Phase) -> Result<(), Refused> {
     match phase {
         Phase::Active { .. } | Phase::FeedEnded => Ok(()),
         Phase::Starting => Err(Refused::NotReady("the daemon is starting".to_owned())),
@@ -330,13 +330,13 @@ fn check_phase(phase: &Phase) -> Result<(), Refused> {
     }
 }
 
-fn command_id(api: &Api, headers: &HeaderMap) -> Result<CommandId, Failure> {
+pub(super) fn command_id(api: &Api, headers: &HeaderMap) -> Result<CommandId, Failure> {
     let Some(given) = headers.get(IDEMPOTENCY_KEY) else { return Ok(CommandId((api.new_command_id)())) };
     let id = given.to_str().ok().and_then(|text| text.parse::<Uuid>().ok());
     id.map(CommandId).ok_or_else(|| Failure::invalid("Idempotency-Key: this is not a UUID"))
 }
 
-fn actor(headers: &HeaderMap) -> Result<String, Failure> {
+pub(super) fn actor(headers: &HeaderMap) -> Result<String, Failure> {
     let Some(given) = headers.get(OPERATOR) else { return Ok("http".to_owned()) };
     let name = given.to_str().ok().filter(|name| (1..=64).contains(&name.len()));
     name.map(ToOwned::to_owned)
@@ -364,7 +364,7 @@ fn one(id: &CommandId, done: Done) -> Result<TouchedPosition, Failure> {
 }
 
 /// Tells the command's id, so that the same can be asked again.
-fn answer(id: CommandId, body: impl IntoResponse) -> Response {
+pub(super) fn answer(id: CommandId, body: impl IntoResponse) -> Response {
     let mut response = body.into_response();
     if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert(IDEMPOTENCY_KEY, id);

@@ -9,6 +9,7 @@ mod failure;
 mod guard;
 mod input;
 mod openapi;
+mod parked;
 mod routes;
 mod rows;
 mod standing;
@@ -22,16 +23,18 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
+use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
-use robson_domain::AccountId;
-use robson_eventlog::{Ledger, Store, TenantId};
+use robson_domain::{AccountId, CommandId};
+use robson_eventlog::{ConsumerStatus, Ledger, ParkedEvent, Store, TenantId};
 use robson_store::AnyStore;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::operator::{Phase, Request};
+use crate::operator::{Phase, Refused, Request};
+use crate::parked::Decision;
 
 pub use guard::Guard;
 
@@ -77,19 +80,41 @@ impl fmt::Debug for Api {
     }
 }
 
-/// What the interface may know of the ledger: where it stands, and whether the lease holds; not how to append.
+type Decide =
+    dyn Fn(CommandId, String, Decision) -> BoxFuture<'static, Result<ParkedEvent, Refused>> + Send + Sync;
+
+/// What the interface may know of the ledger: where it stands, whether the lease holds, and where its consumers
+/// stand; not how to append, but for what the operator decides about parked events.
 #[derive(Clone)]
 pub struct LiveLedger {
     head: watch::Receiver<i64>,
     lease_holds: Arc<dyn Fn() -> bool + Send + Sync>,
+    decide: Arc<Decide>,
+    consumers: Vec<watch::Receiver<ConsumerStatus>>,
 }
 
 impl LiveLedger {
     /// The view of a ledger.
     pub fn of<S: Store>(ledger: &Ledger<S>) -> Self {
         let head = ledger.head();
-        let ledger = ledger.clone();
-        Self { head, lease_holds: Arc::new(move || ledger.lease_holds()) }
+        let (ledger, writer) = (ledger.clone(), ledger.clone());
+        let decide = move |id, actor: String, decision| -> BoxFuture<'static, _> {
+            let writer = writer.clone();
+            Box::pin(async move { crate::parked::decide(&writer, id, &actor, &decision).await })
+        };
+        let lease_holds = Arc::new(move || ledger.lease_holds());
+        Self { head, lease_holds, decide: Arc::new(decide), consumers: Vec::new() }
+    }
+
+    /// The same with the consumers that are to be seen.
+    #[must_use]
+    pub fn with_consumers(self, consumers: Vec<watch::Receiver<ConsumerStatus>>) -> Self {
+        Self { consumers, ..self }
+    }
+
+    /// Where the consumers stand now.
+    fn consumers(&self) -> Vec<ConsumerStatus> {
+        self.consumers.iter().map(|consumer| consumer.borrow().clone()).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use robson_domain::{ApprovalMode, EntryMode, PositionState, TrailingPolicy};
-use robson_eventlog::{ColumnKind, Table};
+use robson_eventlog::{ColumnKind, PARKED_EVENTS, Table};
 use robson_projector::{balances_current, fills, orders_current, positions_current, strategy_state_current};
 use serde_json::{Map, Value, json};
 
@@ -210,6 +210,18 @@ fn schemas() -> Value {
         ],
         &[],
     );
+    let consumer = object(
+        &[
+            ("name", &text),
+            ("state", &words(["following", "retrying", "stuck", "ended"].into_iter())),
+            ("reason", &json!({ "type": ["string", "null"] })),
+            ("checkpoint", &integer),
+            ("done", &integer),
+            ("lag", &integer),
+            ("parked", &integer),
+        ],
+        &[],
+    );
     let live = object(
         &[
             ("id", &id),
@@ -245,9 +257,12 @@ fn schemas() -> Value {
                 ("phase", &any),
                 ("feed_at", &json!({ "type": ["string", "null"], "format": "date-time" })),
                 ("log_seq", &integer),
+                ("consumers", &json!({ "type": "array", "items": consumer })),
             ],
             &[],
         ),
+        "Parked": row(&PARKED_EVENTS),
+        "Decision": object(&[("reason", &text)], &[("consumer", &text)]),
         "Arm": object(
             &[("symbol", &text), ("side", &sent_side)],
             &[

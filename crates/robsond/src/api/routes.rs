@@ -15,7 +15,7 @@ use super::App;
 use super::failure::Failure;
 use super::guard::Access;
 use super::input::{BODY_BYTES_MAX, Params};
-use super::{commands, events, openapi, rows, standing};
+use super::{commands, events, openapi, parked, rows, standing};
 use crate::metrics::HTTP_REQUESTS;
 
 /// A handler that takes longer is given up; streams count until they begin.
@@ -310,6 +310,36 @@ pub(super) static ROUTES: &[Route] = &[
         get(rows::balances)
     })
     .query(&[parameter("asset", "", "only this asset"), AFTER, LIMIT]),
+    Route::get(
+        "/api/v1/parked",
+        "Events that a consumer could not deal with, by consumer and place.",
+        Answer::Page("parked", "Parked"),
+        || get(parked::list),
+    )
+    .query(&[
+        parameter("consumer", "", "only of this consumer"),
+        parameter("status", "", "only those that are stopped, parked, retrying, retried or skipped"),
+        AFTER,
+        LIMIT,
+    ]),
+    Route::change(
+        "post",
+        "/api/v1/parked/{id}/retry",
+        "Lets a consumer try an event again, named by its id or its place.",
+        200,
+        Answer::Json("Parked"),
+        || post(parked::retry),
+    )
+    .body("Decision"),
+    Route::change(
+        "post",
+        "/api/v1/parked/{id}/skip",
+        "Lets a consumer pass over an event for good, named by its id or its place.",
+        200,
+        Answer::Json("Parked"),
+        || post(parked::skip),
+    )
+    .body("Decision"),
     Route::get(
         "/api/v1/events",
         "Events by rising `log_seq`; as a stream for those who accept `text/event-stream`.",

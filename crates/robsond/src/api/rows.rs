@@ -86,14 +86,14 @@ fn text(word: &str) -> Value {
     Value::Text(word.to_owned())
 }
 
-type Filter = (&'static str, Value);
+pub(super) type Filter = (&'static str, Value);
 
-fn filters<const N: usize>(given: [Option<Filter>; N]) -> Vec<Filter> {
+pub(super) fn filters<const N: usize>(given: [Option<Filter>; N]) -> Vec<Filter> {
     given.into_iter().flatten().collect()
 }
 
 /// One page of the rows that are kept, and where the next one begins.
-async fn page(
+pub(super) async fn page(
     api: &Api,
     name: &str,
     table: &'static Table,
@@ -142,6 +142,7 @@ fn read_cursor(table: &Table, cursor: &str) -> Result<Vec<Value>, Failure> {
     }
     let value = |(column, part): (&robson_eventlog::Column, &str)| match column.kind {
         ColumnKind::Uuid => part.parse().map(Value::Uuid).map_err(|_| invalid()),
+        ColumnKind::Integer => part.parse().map(Value::Integer).map_err(|_| invalid()),
         _ => Ok(text(part)),
     };
     table.key().iter().zip(parts).map(value).collect()

@@ -8,7 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use robson_domain::{EntityKey, Overflow, Position, PositionState, RiskKey, RiskState};
 use robson_engine::MonthRisk;
-use robson_eventlog::{RowQuery, Store, Value};
+use robson_eventlog::{ConsumerState, ConsumerStatus, RowQuery, Store, Value};
 use robson_projector::{positions_current, risk_state_current, row_key};
 use serde_json::json;
 
@@ -21,10 +21,13 @@ use crate::questions;
 /// How long the database may take to prove that it is there.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// From memory: answers as long as the process lives. Folds run inside the append, so nothing lags.
+/// From memory: answers as long as the process lives. Folds run inside the append: only consumers may lag.
 pub(super) async fn health(State(app): State<App>) -> Json<serde_json::Value> {
-    let head = app.api.ledger.get().map(|ledger| *ledger.head.borrow());
-    Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION"), "lag": 0, "log_seq": head }))
+    let ledger = app.api.ledger.get();
+    let head = ledger.map(|ledger| *ledger.head.borrow());
+    let lag = ledger.iter().flat_map(|ledger| ledger.consumers()).map(|consumer| consumer.lag).max();
+    let version = env!("CARGO_PKG_VERSION");
+    Json(json!({ "status": "ok", "version": version, "lag": lag.unwrap_or(0), "log_seq": head }))
 }
 
 pub(super) async fn ready(State(app): State<App>) -> Response {
@@ -41,6 +44,11 @@ pub(super) async fn ready(State(app): State<App>) -> Response {
         Some(ledger) if (ledger.lease_holds)() => {}
         Some(_) => reasons.push("the lease does not hold".to_owned()),
         None => reasons.push("the log is not open".to_owned()),
+    }
+    for consumer in consumers(api) {
+        if let Some(why) = consumer.stuck() {
+            reasons.push(format!("the consumer {}: {why}", consumer.name));
+        }
     }
     match tokio::time::timeout(DATABASE_TIMEOUT, api.store.head(api.tenant)).await {
         Ok(Ok(_)) => {}
@@ -70,6 +78,7 @@ pub(super) async fn status(State(app): State<App>) -> Result<Json<serde_json::Va
         "phase": phase,
         "feed_at": feed_at,
         "log_seq": standing.log_seq,
+        "consumers": consumers(api).iter().map(consumer_json).collect::<Vec<_>>(),
     })))
 }
 
@@ -96,6 +105,28 @@ pub(super) async fn monthly_halt(State(app): State<App>) -> Result<Json<serde_js
 pub(super) async fn approvals(State(app): State<App>) -> Result<Json<serde_json::Value>, Failure> {
     let waiting = questions::waiting_entries(app.api.store.as_ref(), app.api.tenant).await?;
     Ok(Json(json!({ "approvals": waiting })))
+}
+
+fn consumers(api: &Api) -> Vec<ConsumerStatus> {
+    api.ledger.get().map(super::LiveLedger::consumers).unwrap_or_default()
+}
+
+fn consumer_json(consumer: &ConsumerStatus) -> serde_json::Value {
+    let (state, reason) = match &consumer.state {
+        ConsumerState::Following => ("following", None),
+        ConsumerState::Retrying(trouble) => ("retrying", Some(trouble.reason.clone())),
+        ConsumerState::Stuck(_) => ("stuck", consumer.stuck()),
+        ConsumerState::Ended(_) => ("ended", consumer.stuck()),
+    };
+    json!({
+        "name": *consumer.name,
+        "state": state,
+        "reason": reason,
+        "checkpoint": consumer.checkpoint,
+        "done": consumer.done,
+        "lag": consumer.lag,
+        "parked": consumer.parked,
+    })
 }
 
 pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Failure> {
