@@ -23,6 +23,7 @@ mod harness;
 mod runner;
 mod tally;
 mod tampering;
+mod telemetry;
 
 pub use clock::TestClock;
 pub use env::Env;

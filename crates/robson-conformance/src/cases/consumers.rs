@@ -11,13 +11,14 @@ use robson_eventlog::parking::{decide, parked_events};
 use robson_eventlog::{
     AcquireError, Append, AppendError, Checkpoint, Consumer, ConsumerOptions, ConsumerState, ConsumerStatus,
     EventQuery, Failure, Input, Ledger, LedgerOptions, NewEvent, OpenError, Outcome, ParkedEvent,
-    ParkedStatus, Policy, ReactError, Reactor, Recorder, RunningReactor, Store, Timestamp, Verdict,
+    ParkedStatus, Policy, ReactError, Reactor, Recorder, RunningReactor, Start, Store, Timestamp, Verdict,
 };
 use serde_json::json;
 use tokio::sync::{Notify, watch};
 
 use crate::erased::SharedStore;
 use crate::fixtures::{Log, append, event, everything, typed};
+use crate::telemetry::Seen;
 use crate::{Env, case};
 
 /// Within which something must have happened; far more than any backend needs.
@@ -392,6 +393,49 @@ case!(
             running.stop().await;
             assert_eq!(stands().await?, Some(env.store().head(Env::TENANT).await?.log_seq));
             append(&ledger, vec![event("a:1", 4)]).await?;
+        }
+        Ok(())
+    }
+);
+
+case!(
+    /// Appending, reading, subscribing and reacting can be watched: each has its span, its counts and its times.
+    async fn metrics_and_spans_emitted_for_append_read_subscribe(env: &Env) -> CaseResult {
+        let (store, ledger_options) = (env.store(), env.options(Env::TENANT));
+        let work = async move {
+            let ledger = Ledger::open(Arc::clone(&store), ledger_options).await?;
+            append(&ledger, vec![event("a:1", 1), event("a:1", 2), poison()]).await?;
+            let page = store.read(&EventQuery::all(Env::TENANT)).await?;
+            let mut subscription = ledger.subscribe(Start::Origin, EventQuery::all(Env::TENANT));
+            assert_eq!(subscription.poll_page().await?.as_deref(), Some(page.events.as_slice()));
+            let running = ledger.react(Copier::new("watched"), options());
+            stuck(&running).await?;
+            running.stop().await;
+            ledger.close().await;
+            anyhow::Ok(store.head(Env::TENANT).await?.log_seq)
+        };
+        let ((), seen) = tokio::task::spawn_blocking(move || {
+            Seen::of(async move {
+                // Three events, two copies and the note of the stop.
+                assert_eq!(work.await?, 6);
+                Ok(())
+            })
+        })
+        .await??;
+        for span in ["append", "read", "subscribe", "react"] {
+            assert!(seen.has_span(span), "there is no span {span}");
+        }
+        assert_eq!(seen.count("eventlog_events_total"), 6);
+        assert!(seen.count("eventlog_read_events_total") >= seen.count("eventlog_delivered_total"));
+        assert!(seen.count("eventlog_delivered_total") >= 6, "{seen:?}");
+        assert_eq!(seen.count("eventlog_parked_total"), 1);
+        for name in [
+            "eventlog_append_seconds",
+            "eventlog_reads_total",
+            "eventlog_consumer_lag",
+            "eventlog_consumer_stuck",
+        ] {
+            assert!(seen.touched(name) > 0, "{name} is not measured");
         }
         Ok(())
     }
