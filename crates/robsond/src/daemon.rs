@@ -12,13 +12,13 @@ use std::time::Duration;
 use robson_domain::derived_id;
 use robson_eventlog::{AppendError, Clock as _, SystemClock, WriterId};
 use robson_projector::time_of;
-use robson_store::{DatabaseUrl, OpenError};
+use robson_store::{DatabaseUrl, OpenError, OpenOptions};
 use robson_venue::feed::Speed;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::api::{Api, Guard, IdSource, LiveLedger, Serving};
-use crate::config::Settings;
+use crate::config::{DatabaseSettings, Settings};
 use crate::metrics::TICKS;
 use crate::operator::{Phase, Request};
 use crate::report::{Pace, Report, ReportError};
@@ -97,7 +97,7 @@ pub async fn run(
     let databases = tokio::select! {
         biased;
         () = &mut shutdown => return Ok(None),
-        opened = connect(&settings.database.url) => opened.map_err(SessionError::from)?,
+        opened = connect(&settings.database) => opened.map_err(SessionError::from)?,
     };
     let (phase, _) = watch::channel(Phase::Starting);
     let (commands, requests) = mpsc::channel(COMMANDS_WAITING);
@@ -124,10 +124,12 @@ pub async fn run(
 }
 
 /// Opens the databases; a server that does not answer is tried again for about two minutes.
-async fn connect(url: &DatabaseUrl) -> Result<Databases, OpenError> {
+async fn connect(database: &DatabaseSettings) -> Result<Databases, OpenError> {
+    let url = &database.url;
+    let options = OpenOptions { doorbell: database.doorbell, ..OpenOptions::default() };
     let mut pause = Duration::from_secs(1);
     for attempt in 1.. {
-        match Databases::open(url).await {
+        match Databases::open_with(url, &options).await {
             Err(error @ OpenError::Unreachable { .. })
                 if attempt < CONNECT_TRIES && matches!(url, DatabaseUrl::Postgres(_)) =>
             {

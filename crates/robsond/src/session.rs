@@ -151,7 +151,15 @@ impl Databases {
     /// # Errors
     /// As the database says.
     pub async fn open(url: &DatabaseUrl) -> Result<Self, OpenError> {
-        let trader = AnyStore::open(url, &OpenOptions::default()).await?;
+        Self::open_with(url, &OpenOptions::default()).await
+    }
+
+    /// The same, with options for the trader's.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn open_with(url: &DatabaseUrl, options: &OpenOptions) -> Result<Self, OpenError> {
+        let trader = AnyStore::open(url, options).await?;
         let (paper_url, options) = beside(url);
         let paper = AnyStore::open(&paper_url, &options).await?;
         Ok(Self { trader: Arc::new(trader), paper: Arc::new(paper) })

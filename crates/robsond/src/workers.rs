@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use robson_domain::events::{OperatorAlertRaised, PositionError, RiskLimitExceeded};
-use robson_domain::{AlertSeverity, DecodeError, Event, StreamName};
+use robson_domain::{AlertSeverity, DecodeError, Event, LimitAction, StreamName};
 use robson_eventlog::{
     Append, ConsumerOptions, ConsumerStatus, Input, Ledger, ReactError, Reactor, RunningReactor, Store,
 };
@@ -77,7 +77,9 @@ fn alarm(event: &Event) -> Option<(&str, String)> {
         Event::PositionError(PositionError { position_id, error, cleared: false, .. }) => {
             Some(("position_error", format!("position {position_id}: {error}")))
         }
-        Event::RiskLimitExceeded(RiskLimitExceeded { limit, action, .. }) => {
+        Event::RiskLimitExceeded(RiskLimitExceeded { limit, action, .. })
+            if *action != LimitAction::Cleared =>
+        {
             Some(("risk_limit_exceeded", format!("{limit}: {action}")))
         }
         _ => None,

@@ -12,7 +12,8 @@ use axum::http::{Request, Response, StatusCode};
 use futures_util::StreamExt as _;
 use robson_domain::{AccountId, CommandId, Event, PositionId, PositionState, Side, StrategyId};
 use robson_eventlog::{
-    Append, Clock, Ledger, LedgerOptions, Outcome, Store as _, TenantId, Timestamp, WriterId,
+    Append, Clock, ConsumerState, ConsumerStatus, EventQuery, Ledger, LedgerOptions, Outcome, PARKED_EVENTS,
+    ParkedEvent, ParkedStatus, Store as _, TableRows, TenantId, Timestamp, WriterId,
 };
 use robson_projector::{TraderTables, new_event};
 use robson_store::{AnyStore, MemoryStore};
@@ -677,6 +678,57 @@ async fn who_saw_another_log_is_told_to_read_everything_again() {
 }
 
 #[tokio::test]
+async fn a_stopped_consumer_is_seen_and_what_it_stopped_at_is_decided_about() {
+    let bench = Bench::plain().await;
+    let at = bench.ledger.store().read(&EventQuery::all(TENANT)).await.unwrap().events.swap_remove(2);
+    let now = bench.ledger.now();
+    let parked = ParkedEvent::first("mailer", &at, ParkedStatus::Stopped, "no such address", now);
+    let rows = vec![TableRows { table: &PARKED_EVENTS, rows: vec![parked.to_row()] }];
+    bench.ledger.append(Append { rows, ..Append::default() }).await.unwrap();
+    let status = ConsumerStatus {
+        name: "mailer".into(),
+        checkpoint: 2,
+        done: 2,
+        lag: 16,
+        parked: 0,
+        state: ConsumerState::Stuck(parked),
+    };
+    let (_alive, status) = watch::channel(status);
+    let ledger = LiveLedger::of(&bench.ledger).with_consumers(vec![status]);
+    let api = Api { ledger: Arc::new(OnceLock::from(ledger)), ..bench.api.clone() };
+    let bench = Bench { router: router(Arc::new(api.clone()), bench.stop.subscribe()), api, ..bench };
+
+    let (status, ready) = bench.get("/ready").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    let why = "the consumer mailer: it is stopped at event 3 (RISK_LIMIT_EXCEEDED): no such address";
+    assert_eq!(ready["reasons"], json!([why]));
+    assert_eq!(bench.get("/health").await.1["lag"], 16);
+    let (_, standing) = bench.get("/api/v1/status").await;
+    let consumer = &standing["consumers"][0];
+    assert_eq!(
+        (&consumer["name"], &consumer["state"], &consumer["lag"]),
+        (&json!("mailer"), &json!("stuck"), &json!(16))
+    );
+
+    let (_, listed) = bench.get("/api/v1/parked?consumer=mailer&status=stopped").await;
+    assert_eq!((&listed["parked"][0]["log_seq"], &listed["parked"][0]["attempts"]), (&json!(3), &json!(1)));
+    assert_eq!(bench.get("/api/v1/parked?consumer=other").await.1["parked"], json!([]));
+    let (status, _) = bench.post("/api/v1/parked/3/skip", r#"{"reason":""}"#).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let (status, _) = bench.post("/api/v1/parked/4/skip", r#"{"reason":"it bounced"}"#).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let (status, skipped) = bench.post("/api/v1/parked/3/skip", r#"{"reason":"it bounced"}"#).await;
+    assert_eq!(
+        (status, &skipped["status"], &skipped["decision_reason"]),
+        (StatusCode::OK, &json!("skipped"), &json!("it bounced"))
+    );
+    let (_, events) = bench.get("/api/v1/events?type=OPERATOR_ALERT_RAISED").await;
+    assert_eq!(events["events"][0]["payload"]["code"], "event_skipped");
+    assert_eq!(events["events"][0]["payload"]["reason"], "it bounced");
+    assert_eq!(bench.commands(), [], "the trader has no part in it");
+}
+
+#[tokio::test]
 async fn the_document_covers_every_route_and_its_references_resolve() {
     let bench = Bench::plain().await;
     let (_, document) = bench.get("/api/openapi.json").await;
@@ -706,6 +758,7 @@ async fn the_document_covers_every_route_and_its_references_resolve() {
     // What serde expects and what the document says are the same.
     for (path, schema) in [
         ("/api/v1/positions", "Arm"),
+        ("/api/v1/parked/1/skip", "Decision"),
         ("/api/v1/positions/00000000-0000-0000-0000-000000000000/signal", "Signal"),
         ("/api/v1/strategies", "NewStrategy"),
     ] {

@@ -378,3 +378,58 @@ fn completions_name_every_command() {
         assert!(run.out.contains(command), "{command}");
     }
 }
+
+/// Stops two consumers at events of the log in a folder.
+async fn park(folder: &Path) {
+    use robson_eventlog::{
+        Append, EventQuery, Ledger, LedgerOptions, PARKED_EVENTS, ParkedEvent, ParkedStatus, Store as _,
+        SystemClock, TableRows,
+    };
+    let url = format!("sqlite://{}", folder.join("robson.db").display()).parse().unwrap();
+    let store = std::sync::Arc::new(robson_store::AnyStore::open(&url, &Default::default()).await.unwrap());
+    let tenant = crate::small_log::TENANT;
+    let options = LedgerOptions::new(tenant, "test".parse().unwrap(), std::sync::Arc::new(SystemClock));
+    let ledger = Ledger::open(std::sync::Arc::clone(&store), options).await.unwrap();
+    let events = store.read(&EventQuery::all(tenant)).await.unwrap().events;
+    let parked = [("mailer", 2), ("alarms", 1)].map(|(consumer, index)| {
+        let at = events[index].ingested_at;
+        ParkedEvent::first(consumer, &events[index], ParkedStatus::Parked, "no such address", at).to_row()
+    });
+    let rows = vec![TableRows { table: &PARKED_EVENTS, rows: parked.to_vec() }];
+    ledger.append(Append { rows, ..Append::default() }).await.unwrap();
+    ledger.close().await;
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parked_events_are_listed_and_decided_about_without_a_daemon() {
+    let folder = folder_with_log().await;
+    let unreachable = [("ROBSON_DAEMON_URL", "http://127.0.0.1:1")];
+    let run = |words: &str| robson(folder.path(), &unreachable, words);
+    assert!(run("events parked").out.contains("no event waits"));
+    park(folder.path()).await;
+    let listed = run("events parked").out;
+    assert!(
+        listed.contains("mailer") && listed.contains("alarms") && listed.contains("no such address"),
+        "{listed}"
+    );
+    let mailer = run("events parked --consumer mailer --json").out;
+    let mailer: serde_json::Value = serde_json::from_str(&mailer).unwrap();
+    assert_eq!((mailer.as_array().unwrap().len(), &mailer[0]["log_seq"]), (1, &serde_json::json!(3)));
+    let skipped = run("events skip 3 --reason bounced");
+    assert_eq!((skipped.code, skipped.err.as_str()), (0, ""), "{}", skipped.out);
+    assert!(skipped.out.contains("mailer passes over event 3"), "{}", skipped.out);
+    assert_eq!(run("events skip 3 --reason again").code, 6);
+    assert_eq!(run("events retry 77 --reason again").code, 5);
+    let event = mailer[0]["event_id"].as_str().unwrap();
+    assert_eq!(run(&format!("events retry {event} --consumer nobody --reason again")).code, 5);
+    assert_eq!(run("events retry 2 --reason upgraded").code, 0);
+    let left = run("events parked").out;
+    assert!(left.contains("retrying") && !left.contains("mailer"), "{left}");
+    assert!(run("events parked --all").out.contains("bounced"));
+    // The reasons are in the log too.
+    let alerts = run("events list --type OPERATOR_ALERT_RAISED --json").out;
+    for word in ["event_skipped", "bounced", "event_retried", "upgraded"] {
+        assert!(alerts.contains(word), "{word}: {alerts}");
+    }
+}

@@ -86,6 +86,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     Setting::text("database.url").from("DATABASE_URL").or("sqlite://robson.db").revealing(Reveal::Url),
     Setting::text("database.tenant_id").from("PROJECTION_TENANT_ID"),
     Setting::number("database.poll_interval_ms", "100").from("PROJECTION_POLL_INTERVAL_MS"),
+    Setting::new("database.doorbell", Shape::Switch).from("ROBSON_DATABASE_DOORBELL").or("false"),
     Setting::number("database.lease_ms", "10000").from("ROBSON_LEASE_MS"),
     Setting::number("snapshots.events", "100").from("ROBSON_SNAPSHOT_EVENTS"),
     Setting::number("snapshots.minutes", "60").from("ROBSON_SNAPSHOT_MINUTES"),

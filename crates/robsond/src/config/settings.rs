@@ -64,6 +64,8 @@ pub struct DatabaseSettings {
     pub tenant: Option<TenantId>,
     /// How often a follower asks for news when nobody wakes it.
     pub poll_interval: Duration,
+    /// Whether commits ring for other processes on Postgres, and whether theirs are listened for.
+    pub doorbell: bool,
     /// How long the writer's lease holds without renewal.
     pub lease: Duration,
 }
@@ -322,6 +324,7 @@ impl Given<'_> {
             url,
             tenant: self.optional("database.tenant_id")?,
             poll_interval: self.millis("database.poll_interval_ms", 1, 60_000)?,
+            doorbell: self.required("database.doorbell")?,
             lease: self.millis("database.lease_ms", 100, 600_000)?,
         })
     }
