@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use robson_domain::events::{OperatorAlertRaised, PositionError, RiskLimitExceeded};
-use robson_domain::{AlertSeverity, DecodeError, Event, LimitAction, StreamName};
+use robson_domain::{AlertSeverity, Event, LimitAction, StreamName};
 use robson_eventlog::{
     Append, ConsumerOptions, ConsumerStatus, Input, Ledger, ReactError, Reactor, RunningReactor, Store,
+    UpcastError,
 };
-use robson_projector::event_of;
+use robson_projector::{UnreadableEvent, event_of};
 use tokio::sync::watch;
 
 use crate::metrics::ALARMS;
@@ -55,7 +56,7 @@ impl Reactor for Alarms {
             Ok(event) => event,
             // Somebody else's streams may lie in the same log.
             Err(_) if !StreamName::is_ours(input.event.stream.as_str()) => return Ok(Append::default()),
-            Err(DecodeError::UnknownType(_)) => return Err(ReactError::Unknown),
+            Err(UnreadableEvent::Upcast(UpcastError::UnknownType(_))) => return Err(ReactError::Unknown),
             Err(error) => return Err(ReactError::Poison(error.to_string())),
         };
         if let Some((code, what)) = alarm(&event) {
