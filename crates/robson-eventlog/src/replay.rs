@@ -21,6 +21,8 @@ use crate::rebuild::Generation;
 use crate::store::{CommitError, EventQuery, RowQuery, Store, StoreError};
 use crate::table::{Row, Table};
 
+/// Most bytes of payloads in a page, unless one event has more.
+const PAGE_BYTES: u64 = 4 * 1024 * 1024;
 /// How many events ahead the rows are loaded of, once an event lacks one.
 const LOOKAHEAD: usize = 256;
 
@@ -84,9 +86,9 @@ pub struct ReplayOptions {
 }
 
 impl ReplayOptions {
-    /// Links are checked; pages of 2,000 events, 8,000 rows in memory.
+    /// Links are checked; pages of 1,000 events, 4,000 rows in memory.
     pub const fn new(tenant: TenantId, projections: Vec<Arc<dyn Projection>>, generation: i64) -> Self {
-        Self { tenant, projections, generation, checks: Checks::Links, page_events: 2_000, rows_max: 8_000 }
+        Self { tenant, projections, generation, checks: Checks::Links, page_events: 1_000, rows_max: 4_000 }
     }
 
     /// The generation that a target is given.
@@ -231,7 +233,8 @@ impl<S: Store, T: Store> Replay<S, T> {
         let (source, options) = (Arc::clone(&self.source), Arc::clone(&self.options));
         Task(tokio::spawn(async move {
             let limit = options.page_events.max(1);
-            let query = EventQuery { after, up_to, limit, ..EventQuery::all(options.tenant) };
+            let bytes_max = Some(PAGE_BYTES);
+            let query = EventQuery { after, up_to, limit, bytes_max, ..EventQuery::all(options.tenant) };
             let events = source.read(&query).await?.events;
             let (nothing, mut keys) = (Rows::default(), BTreeSet::new());
             for event in &events {
