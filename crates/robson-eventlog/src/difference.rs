@@ -146,47 +146,52 @@ impl<S: Store, T: Store> Replay<S, T> {
         selection: &Selection,
         differences_max: usize,
     ) -> Result<Comparison, ReplayError> {
-        let mut suspects: Selection = Vec::new();
-        let mut room = differences_max.max(1);
-        let mut is_cut_off = false;
+        let (mut differences, mut is_cut_off) = (Vec::new(), false);
         for (table, query) in selection {
-            let (keys, more) = self.suspects(table, query, room).await?;
-            room -= keys.len();
-            is_cut_off |= more;
-            if !keys.is_empty() {
-                suspects.push((table, RowQuery::keys(keys)));
+            let mut query = query.clone();
+            loop {
+                let suspects = self.suspects(table, &query).await?;
+                let last = suspects.last().cloned();
+                let is_last_page = suspects.len() < PAGE;
+                if !suspects.is_empty() {
+                    differences.extend(self.look_again(table, suspects).await?);
+                }
+                is_cut_off |= differences.len() > differences_max;
+                if is_last_page || is_cut_off {
+                    break;
+                }
+                query.after = last;
             }
         }
-        if suspects.is_empty() {
-            return Ok(Comparison { log_seq: self.log_seq(), differences: Vec::new(), is_cut_off });
-        }
-        // Rows and place in one snapshot of the database; then the replay goes to the same place.
-        let live = self.source().capture(self.tenant(), &suspects).await?;
-        self.fold_up_to(live.head.log_seq, |_| ControlFlow::Continue(())).await?;
-        let mut differences = Vec::new();
-        for ((table, query), live) in suspects.iter().zip(&live.rows) {
-            differences.extend(of_rows(table, &self.rows(table, query).await?, live));
-        }
+        differences.truncate(differences_max);
         Ok(Comparison { log_seq: self.log_seq(), differences, is_cut_off })
     }
 
-    /// The keys of rows that are not the same on both sides as they are read, at most so many; and whether
-    /// there are more.
-    async fn suspects(
-        &self,
+    /// Compares rows at one place: live rows and their place in one snapshot of the database, then the replay
+    /// goes to the same place.
+    async fn look_again(
+        &mut self,
         table: &'static Table,
-        query: &RowQuery,
-        at_most: usize,
-    ) -> Result<(Vec<Vec<Value>>, bool), StoreError> {
+        keys: Vec<Vec<Value>>,
+    ) -> Result<Vec<Difference>, ReplayError> {
+        let selection = [(table, RowQuery::keys(keys))];
+        let live = self.source().capture(self.tenant(), &selection).await?;
+        self.fold_up_to(live.head.log_seq, |_| ControlFlow::Continue(())).await?;
+        let replayed = self.rows(table, &selection[0].1).await?;
+        Ok(of_rows(table, &replayed, live.rows.first().map(Vec::as_slice).unwrap_or_default()))
+    }
+
+    /// The first keys of rows that are not the same on both sides as they are read.
+    async fn suspects(&self, table: &'static Table, query: &RowQuery) -> Result<Vec<Vec<Value>>, StoreError> {
         let (source, target) = (self.source().as_ref(), self.target().as_ref());
         let mut replayed = Pages::new(table, query);
         let mut live = Pages::new(table, query);
         let mut keys = Vec::new();
-        loop {
+        while keys.len() < PAGE {
             replayed.fill_shadow(target, self.tenant()).await?;
             live.fill_live(source, self.tenant()).await?;
             let order = match (replayed.rows.front(), live.rows.front()) {
-                (None, None) => return Ok((keys, false)),
+                (None, None) => break,
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
                 (Some(replayed), Some(live)) => replayed.key(table).cmp(&live.key(table)),
@@ -196,12 +201,10 @@ impl<S: Store, T: Store> Replay<S, T> {
             if one != other
                 && let Some(row) = one.or(other)
             {
-                if keys.len() == at_most {
-                    return Ok((keys, true));
-                }
                 keys.push(row.key(table));
             }
         }
+        Ok(keys)
     }
 }
 
