@@ -28,9 +28,10 @@ usage: cargo xtask COMMAND
               --write-docs puts them into docs/benchmarks.md, --quick only shows that it all runs
   codegen     writes the files that are made from the code, such as docs/events.md
   tidy        the rules of ARCHITECTURE.md and CONTRIBUTING.md that no compiler checks
-  postgres [COMMAND [ARG]..]
+  postgres [--durable] [COMMAND [ARG]..]
               a private PostgreSQL server for the length of COMMAND, which finds its URL in
-              ROBSON_TEST_DATABASE_URL; without COMMAND until its input ends";
+              ROBSON_TEST_DATABASE_URL; without COMMAND until its input ends; --durable forces every
+              commit to the disk, for measurements";
 
 fn main() -> ExitCode {
     match run() {

@@ -5,10 +5,14 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use robson_testkit::PrivateServer;
-use robson_testkit::postgres_server::TEST_DATABASE_URL;
+use robson_testkit::postgres_server::{Durability, TEST_DATABASE_URL};
 
 pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
-    let server = PrivateServer::start()?;
+    let (durability, words) = match words.split_first() {
+        Some((first, rest)) if first == "--durable" => (Durability::Durable, rest),
+        _ => (Durability::Fast, words),
+    };
+    let server = PrivateServer::start_with(durability)?;
     let url = server.url("postgres");
     let Some((program, arguments)) = words.split_first() else {
         println!("{url}");

@@ -11,7 +11,7 @@ use robson_eventlog::{
     Head, Lease, Page, Receipt, Row, RowQuery, Snapshot, Store, StoreError, StreamKey, StreamVersion, Table,
     TableRows, TenantId, WriterId,
 };
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::harness::{Access, Cut, Database, Fault, Injected};
 
@@ -214,12 +214,50 @@ impl<S: Store> DynStore for S {
 pub struct SharedStore {
     inner: Box<dyn DynStore>,
     cut: Mutex<Option<Cut>>,
+    gate: Mutex<Option<Gate>>,
+    row_reads: watch::Sender<u64>,
+}
+
+/// What tells that a commit has come, and what lets it go on.
+type Gate = (oneshot::Sender<()>, oneshot::Receiver<Option<Cut>>);
+
+/// The next commit, which waits to be let go.
+#[derive(Debug)]
+pub struct HeldCommit {
+    arrived: oneshot::Receiver<()>,
+    go: oneshot::Sender<Option<Cut>>,
+}
+
+impl HeldCommit {
+    /// Waits until the commit has come.
+    pub async fn arrived(&mut self) {
+        // A store that is gone holds nothing.
+        let _ = (&mut self.arrived).await;
+    }
+
+    /// Lets it go on, or loses it.
+    pub fn let_go(self, cut: Option<Cut>) {
+        let _ = self.go.send(cut);
+    }
 }
 
 impl SharedStore {
     /// Takes a backend's store.
     pub fn new<S: Store>(store: S) -> Self {
-        Self { inner: Box::new(store), cut: Mutex::new(None) }
+        let (cut, gate) = (Mutex::new(None), Mutex::new(None));
+        Self { inner: Box::new(store), cut, gate, row_reads: watch::Sender::new(0) }
+    }
+
+    /// Holds the next commit above the backend, before anything of it is sent.
+    pub fn hold_next_commit(&self) -> HeldCommit {
+        let ((come, arrived), (go, gone)) = (oneshot::channel(), oneshot::channel());
+        *self.gate.lock().unwrap_or_else(PoisonError::into_inner) = Some((come, gone));
+        HeldCommit { arrived, go }
+    }
+
+    /// How often rows were read; changes wake the receiver.
+    pub fn row_reads(&self) -> watch::Receiver<u64> {
+        self.row_reads.subscribe()
     }
 
     /// Loses the next commit above the backend: it is not sent, or its answer is dropped.
@@ -250,7 +288,12 @@ impl Store for SharedStore {
         self.inner.release(lease).await
     }
     async fn commit(&self, batch: &Batch) -> Result<Receipt, CommitError> {
-        let cut = self.cut.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut cut = self.cut.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((come, gone)) = gate {
+            let _ = come.send(());
+            cut = gone.await.unwrap_or_default();
+        }
         match cut {
             None => self.inner.commit(batch).await,
             Some(Cut::Before) => Err(CommitError::Unavailable("cut before the commit".into())),
@@ -275,7 +318,9 @@ impl Store for SharedStore {
         table: &'static Table,
         query: &RowQuery,
     ) -> Result<Vec<Row>, StoreError> {
-        self.inner.rows(tenant, table, query).await
+        let rows = self.inner.rows(tenant, table, query).await;
+        self.row_reads.send_modify(|reads| *reads += 1);
+        rows
     }
     async fn capture(
         &self,

@@ -1,8 +1,11 @@
 //! The envelope: an event as it is asked for, and as the log keeps it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
@@ -17,19 +20,32 @@ use crate::time::Timestamp;
 pub struct EventId(pub Ulid);
 
 impl EventId {
+    /// The id of an event that has no place yet.
+    pub(crate) const NONE: Self = Self(Ulid::nil());
+
     /// The id of the event at a place in the log: time, place, and a hash of who numbered it.
     ///
     /// Deterministic, so that a run is reproducible from its inputs; the epoch is part of it, so that
     /// an event which was never acknowledged does not share its id with the one that took its place.
     pub fn derive(ingested_at: Timestamp, log_seq: i64, tenant: TenantId, epoch: i64, seed: u64) -> Self {
+        Self::numbered(ingested_at, log_seq, Self::hash_writer(tenant, epoch, seed))
+    }
+
+    /// The part of an id that tells who numbered the event.
+    pub(crate) fn hash_writer(tenant: TenantId, epoch: i64, seed: u64) -> [u8; 4] {
         let mut hash = Sha256::new();
         hash.update(seed.to_be_bytes());
         hash.update(tenant.0.as_bytes());
         hash.update(epoch.to_be_bytes());
         let digest = hash.finalize();
+        [digest[0], digest[1], digest[2], digest[3]]
+    }
+
+    /// The id of the event at a place that a writer numbered.
+    pub(crate) fn numbered(ingested_at: Timestamp, log_seq: i64, writer: [u8; 4]) -> Self {
         let mut random = [0_u8; 16];
         random[6..12].copy_from_slice(&log_seq.to_be_bytes()[2..]);
-        random[12..].copy_from_slice(&digest[..4]);
+        random[12..].copy_from_slice(&writer);
         let millis = u64::try_from(ingested_at.unix_millis()).unwrap_or(0);
         Self(Ulid::from_parts(millis, u128::from_be_bytes(random)))
     }
@@ -117,7 +133,7 @@ pub struct Trace {
 
 /// `idem_` and 64 hex digits: what makes two deliveries the same event.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Fingerprint(String);
+pub struct Fingerprint(Arc<str>);
 
 impl Fingerprint {
     /// The fingerprint over the length-prefixed parts, as every backend stores it.
@@ -127,12 +143,14 @@ impl Fingerprint {
             hash.update(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
             hash.update(part.as_bytes());
         }
-        Self(format!("idem_{}", hex(&hash.finalize())))
+        let mut text = "idem_".to_owned();
+        push_hex(&hash.finalize(), &mut text);
+        Self(text.into())
     }
 
     /// Takes a stored fingerprint as it is.
     pub fn from_stored(text: String) -> Self {
-        Self(text)
+        Self(text.into())
     }
 
     /// The text.
@@ -147,8 +165,13 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn push_hex(bytes: &[u8], out: &mut String) {
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    for byte in bytes {
+        out.push(DIGITS[usize::from(byte >> 4)]);
+        out.push(DIGITS[usize::from(byte & 15)]);
+    }
 }
 
 /// SHA-256 over the previous event's hash and this event's canonical columns.
@@ -167,7 +190,9 @@ impl ChainHash {
 
 impl fmt::Display for ChainHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
+        let mut text = String::with_capacity(64);
+        push_hex(&self.0, &mut text);
+        f.write_str(&text)
     }
 }
 
@@ -221,20 +246,31 @@ impl NewEvent {
     pub fn fingerprint(&self, tenant: TenantId) -> Fingerprint {
         let tenant = tenant.to_string();
         let (command, payload) = match &self.fingerprint {
-            Some(own) => (String::new(), own.as_str().to_owned()),
+            Some(own) => (String::new(), Cow::Borrowed(own.as_str())),
             None => {
                 let command = self.trace.command_id.map(|id| id.to_string()).unwrap_or_default();
-                (command, normalized(self.payload.value()))
+                (command, normalized(&self.payload))
             }
         };
         Fingerprint::of_parts(&[&tenant, self.stream.as_str(), self.event_type.as_str(), &command, &payload])
     }
 }
 
+/// What stands in canonical text where it names something that is left out of fingerprints; text in a value
+/// looks like that only where its quotes are escaped.
+const VOLATILE_MARKS: [&str; 5] =
+    ["_at\":", "\"timestamp\":", "\"actor_id\":", "\"actor_type\":", "\"request_id\":"];
+
 /// The payload without what differs between two deliveries of the same event: times and actors, at every depth.
-fn normalized(mut value: Value) -> String {
+fn normalized(payload: &Payload) -> Cow<'_, str> {
+    // Most payloads hold neither, and canonical text is its own normal form.
+    if !VOLATILE_MARKS.iter().any(|mark| payload.as_str().contains(mark)) {
+        return Cow::Borrowed(payload.as_str());
+    }
+    let mut value = payload.value();
     drop_volatile(&mut value);
-    Payload::new(&value).map_or_else(|_| value.to_string(), |payload| payload.as_str().to_owned())
+    let text = Payload::new(&value).map_or_else(|_| value.to_string(), |kept| kept.as_str().to_owned());
+    Cow::Owned(text)
 }
 
 fn drop_volatile(value: &mut Value) {
@@ -290,7 +326,9 @@ impl RecordedEvent {
     /// The hash that the event must have, given its other columns.
     pub fn expected_hash(&self) -> ChainHash {
         let trace = &self.trace;
-        let columns = serde_json::json!([
+        // A JSON array without spaces; two of them, because serde knows tuples of up to sixteen.
+        let text = |id: Option<Uuid>| id.map(|id| id.hyphenated().to_string());
+        let mut columns = json_text(&(
             self.tenant.to_string(),
             self.log_seq,
             self.event_id.to_string(),
@@ -302,18 +340,27 @@ impl RecordedEvent {
             self.occurred_at.to_string(),
             self.ingested_at.to_string(),
             self.idempotency_key.as_str(),
-            trace.trace_id.map(|id| id.to_string()),
+        ));
+        columns.pop();
+        let others = json_text(&(
+            text(trace.trace_id),
             trace.causation_id.map(|id| id.to_string()),
-            trace.command_id.map(|id| id.to_string()),
-            trace.workflow_id.map(|id| id.to_string()),
+            text(trace.command_id),
+            text(trace.workflow_id),
             self.actor.actor_type.as_str(),
-            self.actor.id,
-        ]);
+            self.actor.id.as_deref(),
+        ));
         let mut hash = Sha256::new();
         hash.update(self.prev_hash.0);
-        hash.update(columns.to_string().as_bytes());
+        hash.update(columns);
+        hash.update(b",");
+        hash.update(&others[1..]);
         ChainHash(hash.finalize().into())
     }
+}
+
+fn json_text(columns: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(columns).expect("texts and integers are JSON")
 }
 
 #[cfg(test)]
@@ -340,8 +387,59 @@ mod tests {
 
     #[test]
     fn times_and_actors_are_dropped_at_every_depth() {
+        let payload = |value| Payload::new(&value).unwrap();
         let value = serde_json::json!({"a": [{"x_at": 1, "b": 2}], "timestamp": 3, "request_id": 4});
-        assert_eq!(normalized(value), r#"{"a":[{"b":2}]}"#);
+        assert_eq!(normalized(&payload(value)), r#"{"a":[{"b":2}]}"#);
+        let nested = serde_json::json!([{"b": {"_at": "1"}}]);
+        assert_eq!(normalized(&payload(nested)), r#"[{"b":{}}]"#);
+        let quoted = serde_json::json!({"a": "\"timestamp\":", "b": "x_at\":"});
+        assert_eq!(normalized(&payload(quoted.clone())), payload(quoted).as_str());
+    }
+
+    #[test]
+    fn hash_is_over_one_json_array() {
+        let at: Timestamp = "2026-01-02T03:04:05.678901Z".parse().unwrap();
+        let tenant = TenantId(Uuid::from_u128(1));
+        let event = RecordedEvent {
+            log_seq: 7,
+            event_id: EventId::derive(at, 7, tenant, 1, 0),
+            tenant,
+            stream: "order:\"1\"".parse().unwrap(),
+            seq: 2,
+            event_type: "ORDER_SUBMITTED".parse().unwrap(),
+            schema_version: 1,
+            payload: Payload::parse(r#"{"a":"\n"}"#).unwrap(),
+            occurred_at: at,
+            ingested_at: at,
+            idempotency_key: Fingerprint::of_parts(&["a"]),
+            trace: Trace { command_id: Some(Uuid::from_u128(2)), ..Trace::default() },
+            actor: Actor { actor_type: ActorType::Cli, id: Some("é".to_owned()) },
+            prev_hash: ChainHash::GENESIS,
+            hash: ChainHash::GENESIS,
+        };
+        let columns = serde_json::json!([
+            event.tenant.to_string(),
+            event.log_seq,
+            event.event_id.to_string(),
+            event.stream.as_str(),
+            event.seq,
+            event.event_type.as_str(),
+            event.schema_version,
+            event.payload.as_str(),
+            event.occurred_at.to_string(),
+            event.ingested_at.to_string(),
+            event.idempotency_key.as_str(),
+            null,
+            null,
+            Uuid::from_u128(2).to_string(),
+            null,
+            "CLI",
+            "é",
+        ]);
+        let mut hash = Sha256::new();
+        hash.update([0; 32]);
+        hash.update(columns.to_string().as_bytes());
+        assert_eq!(event.expected_hash(), ChainHash(hash.finalize().into()));
     }
 
     #[test]

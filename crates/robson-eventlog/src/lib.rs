@@ -20,6 +20,7 @@ pub mod payload;
 pub mod projection;
 pub mod reactor;
 pub mod rebuild;
+mod recent;
 pub mod replay;
 pub mod snapshot;
 pub mod store;
@@ -45,7 +46,7 @@ pub use ledger::{
 pub use names::{DedupeKey, EventType, InvalidName, StreamKey, TenantId, WriterId};
 pub use parking::{PARKED_EVENTS, ParkedEvent, ParkedStatus, Verdict};
 pub use payload::{InvalidPayload, Payload};
-pub use projection::{FoldError, Projection, RowKey, Rows};
+pub use projection::{FoldError, Projection, Reading, RowKey, Rows};
 pub use reactor::{Input, ReactError, Reactor, RunningReactor};
 pub use rebuild::{Generation, Progress, RebuildError, Rebuilt};
 pub use replay::{Checks, Replay, ReplayError, ReplayOptions};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -71,7 +72,7 @@ macro_rules! text_name {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Most bytes in the name.
@@ -85,7 +86,8 @@ macro_rules! text_name {
                 let $text = text.into();
                 check(&$text, $kind, $limit)?;
                 $also?;
-                Ok(Self($text))
+                // A request names a stream in many places: clones share the text.
+                Ok(Self($text.into()))
             }
 
             /// The text.
@@ -110,7 +112,7 @@ macro_rules! text_name {
 
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0
+                name.as_str().to_owned()
             }
         }
 

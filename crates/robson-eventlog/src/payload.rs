@@ -130,7 +130,13 @@ fn write_text(text: &str, out: &mut String) -> Result<(), InvalidPayload> {
     if text.contains('\0') {
         return Err(InvalidPayload::Nul);
     }
-    out.push_str(&Value::from(text).to_string());
+    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&Value::from(text).to_string());
+    }
     Ok(())
 }
 

@@ -1,9 +1,8 @@
 //! Projections: pure folds from events to rows. No SQL, no clock, no async.
 
-use std::collections::BTreeMap;
-
 use crate::batch::TableRows;
 use crate::event::RecordedEvent;
+use crate::recent::Recent;
 use crate::table::{Row, Table, Value};
 
 /// One row of one table.
@@ -63,6 +62,47 @@ pub trait Projection: Send + Sync + std::fmt::Debug {
     fn is_deduplicated(&self, _event: &RecordedEvent) -> bool {
         false
     }
+
+    /// The event as the projection reads it, for a caller that asks for its keys and folds it: overridden
+    /// where reading takes long. The event's place, id, version and hashes may not be known yet.
+    ///
+    /// # Errors
+    /// `Refused` or `Broken`, as the fold would answer.
+    fn read(&self, event: &RecordedEvent) -> Result<Box<dyn Reading + '_>, FoldError> {
+        Ok(Box::new(Unread { projection: self, event: event.clone() }))
+    }
+}
+
+/// An event that was read once, for its keys and its fold.
+pub trait Reading: Send + Sync + std::fmt::Debug {
+    /// As [`Projection::keys`].
+    ///
+    /// # Errors
+    /// As [`Projection::keys`].
+    fn keys(&self, rows: &Rows) -> Result<Vec<RowKey>, FoldError>;
+
+    /// As [`Projection::try_fold`], of the event with its place.
+    ///
+    /// # Errors
+    /// As [`Projection::fold`].
+    fn try_fold(&self, event: &RecordedEvent, rows: &mut Rows) -> Result<Vec<RowKey>, FoldError>;
+}
+
+/// An event that is read whenever it is asked.
+#[derive(Debug)]
+struct Unread<'a, P: ?Sized> {
+    projection: &'a P,
+    event: RecordedEvent,
+}
+
+impl<P: Projection + ?Sized> Reading for Unread<'_, P> {
+    fn keys(&self, rows: &Rows) -> Result<Vec<RowKey>, FoldError> {
+        self.projection.keys(&self.event, rows)
+    }
+
+    fn try_fold(&self, event: &RecordedEvent, rows: &mut Rows) -> Result<Vec<RowKey>, FoldError> {
+        self.projection.try_fold(event, rows)
+    }
 }
 
 /// The rows that a writer holds: loaded, known to be absent, or changed.
@@ -70,15 +110,27 @@ pub trait Projection: Send + Sync + std::fmt::Debug {
 /// Changes can be taken back to a mark, so that one refused request leaves no trace in a batch.
 #[derive(Debug, Default)]
 pub struct Rows {
-    held: BTreeMap<RowKey, Option<Row>>,
-    changed: BTreeMap<RowKey, ()>,
-    undo: Vec<(RowKey, Option<Row>, bool)>,
+    held: Recent<RowKey, Held>,
+    changed: Vec<RowKey>,
+    undo: Vec<(RowKey, Held)>,
+}
+
+/// A row, or that there is none.
+#[derive(Debug)]
+struct Held {
+    row: Option<Row>,
+    is_changed: bool,
 }
 
 impl Rows {
     /// Whether the row was loaded, be it absent.
     pub fn holds(&self, key: &RowKey) -> bool {
-        self.held.contains_key(key)
+        self.held.get(key).is_some()
+    }
+
+    /// As [`Rows::holds`]; the row counts as used, so that [`Rows::age`] keeps it.
+    pub fn touch(&mut self, key: &RowKey) -> bool {
+        self.held.touch(key).is_some()
     }
 
     /// How many rows are held.
@@ -88,12 +140,14 @@ impl Rows {
 
     /// Whether nothing is held.
     pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
+        self.len() == 0
     }
 
     /// Takes note of what the store has, or does not have, under a key; a row that is held stays.
     pub fn load(&mut self, key: RowKey, row: Option<Row>) {
-        self.held.entry(key).or_insert(row);
+        if self.held.touch(&key).is_none() {
+            self.held.insert(key, Held { row, is_changed: false });
+        }
     }
 
     /// The row under a key.
@@ -102,12 +156,13 @@ impl Rows {
     /// When the key was not declared by [`Projection::keys`]: the projection is wrong.
     pub fn get(&self, key: &RowKey) -> Option<&Row> {
         let held = self.held.get(key);
-        held.unwrap_or_else(|| panic!("a fold read {key:?}, which its keys() did not declare")).as_ref()
+        let held = held.unwrap_or_else(|| panic!("a fold read {key:?}, which its keys() did not declare"));
+        held.row.as_ref()
     }
 
     /// The row under a key that may not be loaded yet; for [`Projection::keys`].
     pub fn peek(&self, key: &RowKey) -> Option<&Row> {
-        self.held.get(key).and_then(Option::as_ref)
+        self.held.get(key).and_then(|held| held.row.as_ref())
     }
 
     /// Puts a row in place.
@@ -119,14 +174,16 @@ impl Rows {
             panic!("a fold wrote a row that does not fit: {misfit}");
         }
         let key = RowKey { table: table.name, key: row.key(table) };
-        let slot = self.held.get_mut(&key);
-        let slot = slot.unwrap_or_else(|| panic!("a fold wrote {key:?}, which its keys() did not declare"));
-        if slot.as_ref() == Some(&row) {
+        let held = self.held.touch(&key);
+        let held = held.unwrap_or_else(|| panic!("a fold wrote {key:?}, which its keys() did not declare"));
+        if held.row.as_ref() == Some(&row) {
             return;
         }
-        let before = slot.replace(row);
-        let was_changed = self.changed.insert(key.clone(), ()).is_some();
-        self.undo.push((key, before, was_changed));
+        let before = std::mem::replace(held, Held { row: Some(row), is_changed: true });
+        if !before.is_changed {
+            self.changed.push(key.clone());
+        }
+        self.undo.push((key, before));
     }
 
     /// A mark to come back to.
@@ -137,9 +194,10 @@ impl Rows {
     /// Takes back every change since the mark.
     pub fn take_back(&mut self, mark: usize) {
         while self.undo.len() > mark {
-            if let Some((key, before, was_changed)) = self.undo.pop() {
-                if !was_changed {
-                    self.changed.remove(&key);
+            if let Some((key, before)) = self.undo.pop() {
+                if !before.is_changed {
+                    // Changes are taken back in reverse, so it is the last one.
+                    self.changed.pop();
                 }
                 self.held.insert(key, before);
             }
@@ -153,23 +211,39 @@ impl Rows {
 
     /// Forgets every row but those that a write is under way for.
     pub fn keep_only(&mut self, written: &[TableRows]) {
-        let keys = written.iter().flat_map(|changed| {
-            changed.rows.iter().map(|row| RowKey { table: changed.table.name, key: row.key(changed.table) })
-        });
-        let held = keys.filter_map(|key| self.held.remove_entry(&key)).collect();
+        let mut held = Recent::default();
+        for changed in written {
+            for row in &changed.rows {
+                let key = RowKey { table: changed.table.name, key: row.key(changed.table) };
+                if let Some((key, row)) = self.held.remove_entry(&key) {
+                    held.insert(key, row);
+                }
+            }
+        }
         *self = Self { held, ..Self::default() };
     }
 
     /// The changed rows, by table in the given order and by key; the changes then count as written.
     pub fn take_changes(&mut self, tables: &[&'static Table]) -> Vec<TableRows> {
         self.undo.clear();
-        let changed = std::mem::take(&mut self.changed);
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        for key in &changed {
+            if let Some(held) = self.held.touch(key) {
+                held.is_changed = false;
+            }
+        }
         let rows_of = |table: &'static Table| {
-            let keys = changed.keys().filter(|key| key.table == table.name);
-            let rows: Vec<Row> = keys.filter_map(|key| self.held.get(key).cloned().flatten()).collect();
-            TableRows { table, rows }
+            let keys = changed.iter().filter(|key| key.table == table.name);
+            TableRows { table, rows: keys.filter_map(|key| self.peek(key).cloned()).collect() }
         };
         tables.iter().map(|table| rows_of(table)).filter(|change| !change.rows.is_empty()).collect()
+    }
+
+    /// Forgets rows that were not used for long, once about `limit` are held; whatever was used since the
+    /// last time stays. Nothing may be changed and not yet taken.
+    pub fn age(&mut self, limit: usize) {
+        self.held.age(limit / 2);
     }
 
     /// Forgets everything.
@@ -179,10 +253,10 @@ impl Rows {
 
     /// Every present row of a table, by key.
     pub fn of_table(&self, table: &Table) -> Vec<&Row> {
-        self.held
-            .iter()
-            .filter(|(key, _)| key.table == table.name)
-            .filter_map(|(_, row)| row.as_ref())
-            .collect()
+        let of_table = self.held.iter().filter(|(key, _)| key.table == table.name);
+        let mut rows: Vec<(&RowKey, &Row)> =
+            of_table.filter_map(|(key, held)| Some((key, held.row.as_ref()?))).collect();
+        rows.sort_unstable_by_key(|(key, _)| *key);
+        rows.into_iter().map(|(_, row)| row).collect()
     }
 }

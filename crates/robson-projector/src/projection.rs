@@ -1,7 +1,7 @@
 //! The projection: loads the entities that an event touches, lets the domain fold, writes the rows.
 
 use robson_domain::{Entities, Event, EventContext, StreamName};
-use robson_eventlog::{FoldError, Projection, RecordedEvent, Row, RowKey, Rows, Table};
+use robson_eventlog::{FoldError, Projection, Reading, RecordedEvent, Row, RowKey, Rows, Table};
 
 use crate::envelope::{event_of, time_of};
 use crate::{TABLES, put_row, read_row, row_key};
@@ -59,8 +59,7 @@ impl Projection for TraderTables {
     }
 
     fn keys(&self, event: &RecordedEvent, rows: &Rows) -> Result<Vec<RowKey>, FoldError> {
-        let Some(event) = Self::event(event)? else { return Ok(Vec::new()) };
-        Self::load(&event, |key| rows.holds(key).then(|| rows.peek(key))).map(|(keys, _)| keys)
+        Decoded(Self::event(event)?).keys(rows)
     }
 
     /// What is decided or reported has a natural key, or one by its command or tick; only a part of the program may
@@ -69,17 +68,36 @@ impl Projection for TraderTables {
         StreamName::is_ours(event.stream.as_str()) && event.stream.category() != "system"
     }
 
-    fn fold(&self, recorded: &RecordedEvent, rows: &mut Rows) -> Result<(), FoldError> {
-        match self.try_fold(recorded, rows)?.first() {
+    fn fold(&self, event: &RecordedEvent, rows: &mut Rows) -> Result<(), FoldError> {
+        match self.try_fold(event, rows)?.first() {
             None => Ok(()),
             Some(key) => Err(FoldError::Broken(format!("{key:?} was not loaded before the fold"))),
         }
     }
 
     /// Reads the event once, which is most of the work.
+    fn try_fold(&self, event: &RecordedEvent, rows: &mut Rows) -> Result<Vec<RowKey>, FoldError> {
+        Decoded(Self::event(event)?).try_fold(event, rows)
+    }
+
+    fn read(&self, event: &RecordedEvent) -> Result<Box<dyn Reading + '_>, FoldError> {
+        Ok(Box::new(Decoded(Self::event(event)?)))
+    }
+}
+
+/// An event of ours, or nothing where it is not ours.
+#[derive(Debug)]
+struct Decoded(Option<Event>);
+
+impl Reading for Decoded {
+    fn keys(&self, rows: &Rows) -> Result<Vec<RowKey>, FoldError> {
+        let Some(event) = &self.0 else { return Ok(Vec::new()) };
+        TraderTables::load(event, |key| rows.holds(key).then(|| rows.peek(key))).map(|(keys, _)| keys)
+    }
+
     fn try_fold(&self, recorded: &RecordedEvent, rows: &mut Rows) -> Result<Vec<RowKey>, FoldError> {
-        let Some(event) = Self::event(recorded)? else { return Ok(Vec::new()) };
-        let (keys, mut entities) = Self::load(&event, |key| rows.holds(key).then(|| rows.peek(key)))?;
+        let Some(event) = &self.0 else { return Ok(Vec::new()) };
+        let (keys, mut entities) = TraderTables::load(event, |key| rows.holds(key).then(|| rows.peek(key)))?;
         let missing: Vec<RowKey> = keys.into_iter().filter(|key| !rows.holds(key)).collect();
         if !missing.is_empty() {
             return Ok(missing);

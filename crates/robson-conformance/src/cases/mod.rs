@@ -7,6 +7,7 @@ mod event_store;
 mod expected;
 mod idempotency;
 mod order;
+mod pipeline;
 mod portability;
 mod projections;
 mod reads;

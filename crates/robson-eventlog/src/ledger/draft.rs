@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use super::{Append, Appended, EventReceipt, Outcome};
 use crate::batch::{Batch, CheckpointMove, DedupeEntry, Head, Lease, StreamMove, TableRows};
 use crate::command::COMMANDS;
-use crate::event::{EventId, Fingerprint, NewEvent, RecordedEvent};
-use crate::names::{DedupeKey, StreamKey};
+use crate::event::{ChainHash, EventId, Fingerprint, NewEvent, RecordedEvent};
+use crate::names::{DedupeKey, StreamKey, TenantId};
 use crate::store::{Checkpoint, StreamVersion};
 use crate::table::Row;
 use crate::time::Timestamp;
 
-type TakenKey = (Fingerprint, Option<(EventId, i64)>);
+pub(super) type TakenKey = (Fingerprint, Option<(EventId, i64)>);
 
 /// What is known of the database before a batch, as far as its requests ask.
 #[derive(Debug, Default)]
@@ -22,10 +22,46 @@ pub(super) struct Known {
     pub(super) checkpoints: BTreeMap<String, Checkpoint>,
 }
 
+impl Known {
+    /// What a batch makes true that is on its way to the database: reads may not show it yet.
+    pub(super) fn after(batch: &Batch) -> Self {
+        let taken =
+            batch.dedupe.iter().map(|entry| (entry.key.clone(), (entry.fingerprint.clone(), entry.event)));
+        let checkpoints = batch.checkpoints.iter().map(|moved| {
+            (moved.name.clone(), Checkpoint { log_seq: moved.to, generation: moved.generation })
+        });
+        Self { taken: taken.collect(), streams: BTreeMap::new(), checkpoints: checkpoints.collect() }
+    }
+}
+
+/// A request's events as they will be recorded, but for what depends on their places.
+pub(super) fn unplaced(request: &Append, tenant: TenantId) -> Vec<RecordedEvent> {
+    let record = |event: &NewEvent| RecordedEvent {
+        log_seq: 0,
+        event_id: EventId::NONE,
+        tenant,
+        stream: event.stream.clone(),
+        seq: 0,
+        event_type: event.event_type.clone(),
+        schema_version: event.schema_version,
+        payload: event.payload.clone(),
+        occurred_at: event.occurred_at,
+        ingested_at: event.occurred_at,
+        idempotency_key: event.fingerprint(tenant),
+        trace: event.trace.clone(),
+        actor: event.actor.clone(),
+        prev_hash: ChainHash::GENESIS,
+        hash: ChainHash::GENESIS,
+    };
+    request.events.iter().map(record).collect()
+}
+
 /// A request whose checks have passed: its events have their places, but were not folded yet.
 #[derive(Debug)]
 pub(super) struct Staged {
     pub(super) events: Vec<RecordedEvent>,
+    /// Which of the request's events each of them is.
+    pub(super) indices: Vec<usize>,
     head: Head,
     receipts: Vec<EventReceipt>,
     dedupe: BTreeMap<DedupeKey, TakenKey>,
@@ -43,7 +79,7 @@ pub(super) struct Draft {
     commands: Vec<Row>,
     rows: BTreeMap<&'static str, TableRows>,
     now: Timestamp,
-    seed: u64,
+    writer: [u8; 4],
 }
 
 impl Draft {
@@ -57,8 +93,30 @@ impl Draft {
             rows: BTreeMap::new(),
             // Within a tenant the time of ingestion never goes backwards, whatever the clock does.
             now: now.max(head.ingested_at),
-            seed,
+            writer: EventId::hash_writer(lease.tenant, lease.epoch, seed),
         }
+    }
+
+    /// Takes note of more of the database.
+    pub(super) fn learn(&mut self, known: Known) {
+        self.known.taken.extend(known.taken);
+        self.known.streams.extend(known.streams);
+        self.known.checkpoints.extend(known.checkpoints);
+    }
+
+    /// Whether it is known who has a key.
+    pub(super) fn knows_key(&self, key: &DedupeKey) -> bool {
+        self.dedupe.contains_key(key) || self.known.taken.contains_key(key)
+    }
+
+    /// Whether it is known where a stream stands.
+    pub(super) fn knows_stream(&self, stream: &StreamKey) -> bool {
+        self.streams.contains_key(stream) || self.known.streams.contains_key(stream)
+    }
+
+    /// Whether it is known where a consumer stands.
+    pub(super) fn knows_checkpoint(&self, name: &str) -> bool {
+        self.known.checkpoints.contains_key(name)
     }
 
     fn version(&self, stream: &StreamKey) -> i64 {
@@ -75,7 +133,7 @@ impl Draft {
     }
 
     /// Gives a request its places, or tells how it ends without being appended.
-    pub(super) fn stage(&self, request: &Append) -> Result<Staged, Outcome> {
+    pub(super) fn stage(&self, request: &Append, unplaced: &[RecordedEvent]) -> Result<Staged, Outcome> {
         if let Some(text) = request.texts().find(|text| text.contains('\0')) {
             return Err(Outcome::Refused { reason: format!("{text:?} holds a NUL") });
         }
@@ -83,7 +141,8 @@ impl Draft {
             return Err(Outcome::Refused { reason });
         }
         let mut staged = Staged {
-            events: Vec::new(),
+            events: Vec::with_capacity(unplaced.len()),
+            indices: Vec::with_capacity(unplaced.len()),
             head: self.batch.after,
             receipts: Vec::new(),
             dedupe: BTreeMap::new(),
@@ -91,8 +150,8 @@ impl Draft {
             asserted: request.expected.iter().map(|(stream, _)| stream.clone()).collect(),
         };
         self.stage_command(request, &mut staged)?;
-        for event in &request.events {
-            self.stage_event(event, &mut staged)?;
+        for (index, (event, unplaced)) in request.events.iter().zip(unplaced).enumerate() {
+            self.stage_event(index, event, unplaced, &mut staged)?;
         }
         if !request.events.is_empty() && staged.events.is_empty() && staged.dedupe.is_empty() {
             return Err(Outcome::Duplicate { first: staged.receipts });
@@ -124,11 +183,17 @@ impl Draft {
         }
     }
 
-    fn stage_event(&self, event: &NewEvent, staged: &mut Staged) -> Result<(), Outcome> {
-        let fingerprint = event.fingerprint(self.batch.tenant);
+    fn stage_event(
+        &self,
+        index: usize,
+        event: &NewEvent,
+        unplaced: &RecordedEvent,
+        staged: &mut Staged,
+    ) -> Result<(), Outcome> {
+        let fingerprint = &unplaced.idempotency_key;
         if let Some(key) = &event.dedupe_key {
             match self.taken(&staged.dedupe, key) {
-                Some((first, Some((event_id, log_seq)))) if *first == fingerprint => {
+                Some((first, Some((event_id, log_seq)))) if first == fingerprint => {
                     let receipt = EventReceipt { event_id: *event_id, log_seq: *log_seq, is_new: false };
                     staged.receipts.push(receipt);
                     return Ok(());
@@ -138,38 +203,28 @@ impl Draft {
             }
         }
         let log_seq = staged.head.log_seq + 1;
-        let event_id = EventId::derive(self.now, log_seq, self.batch.tenant, self.batch.epoch, self.seed);
         let known = staged.versions.get(&event.stream).copied();
-        let seq = known.unwrap_or_else(|| self.version(&event.stream)) + 1;
-        let mut trace = event.trace.clone();
-        if let Some(cause) = event.caused_by.and_then(|index| staged.receipts.get(index)) {
-            trace.causation_id = Some(cause.event_id);
-        }
         let mut recorded = RecordedEvent {
             log_seq,
-            event_id,
-            tenant: self.batch.tenant,
-            stream: event.stream.clone(),
-            seq,
-            event_type: event.event_type.clone(),
-            schema_version: event.schema_version,
-            payload: event.payload.clone(),
-            occurred_at: event.occurred_at,
+            event_id: EventId::numbered(self.now, log_seq, self.writer),
+            seq: known.unwrap_or_else(|| self.version(&event.stream)) + 1,
             ingested_at: self.now,
-            idempotency_key: fingerprint.clone(),
-            trace,
-            actor: event.actor.clone(),
             prev_hash: staged.head.chain_hash,
-            hash: staged.head.chain_hash,
+            ..unplaced.clone()
         };
+        if let Some(cause) = event.caused_by.and_then(|index| staged.receipts.get(index)) {
+            recorded.trace.causation_id = Some(cause.event_id);
+        }
         recorded.hash = recorded.expected_hash();
         staged.head = Head { log_seq, chain_hash: recorded.hash, ingested_at: self.now };
-        staged.versions.insert(event.stream.clone(), seq);
+        staged.versions.insert(event.stream.clone(), recorded.seq);
+        let event_id = recorded.event_id;
         if let Some(key) = &event.dedupe_key {
-            staged.dedupe.insert(key.clone(), (fingerprint, Some((event_id, log_seq))));
+            staged.dedupe.insert(key.clone(), (fingerprint.clone(), Some((event_id, log_seq))));
         }
         staged.receipts.push(EventReceipt { event_id, log_seq, is_new: true });
         staged.events.push(recorded);
+        staged.indices.push(index);
         Ok(())
     }
 

@@ -4,6 +4,8 @@
 //! caller after it. A conflict is one caller's answer and never aborts its neighbours.
 
 mod draft;
+mod guess;
+mod work;
 mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError};

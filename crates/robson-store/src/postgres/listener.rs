@@ -21,7 +21,7 @@ const BACKOFF_LAST: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The statement that rings, as the last one of a commit.
-pub(super) fn ring(tenant: TenantId, log_seq: i64) -> Statement {
+pub(super) fn ring(tenant: TenantId, log_seq: i64) -> Statement<'static> {
     Statement::fixed(include_str!("sql/ring.sql"), [Value::Uuid(tenant.0), Value::Integer(log_seq)])
 }
 

@@ -344,7 +344,7 @@ mod tests {
     use robson_eventlog::log_tables::{EVENT_IDEMPOTENCY, STREAM_STATE};
 
     /// How the server runs a statement when it has a choice.
-    async fn plan(store: &PostgresStore, statement: Statement) -> String {
+    async fn plan(store: &PostgresStore, statement: Statement<'_>) -> String {
         let mut session = store.session().await.unwrap();
         sqlx::query("SET enable_seqscan = off").execute(&mut session.connection).await.unwrap();
         let explain = Statement { sql: format!("EXPLAIN {}", statement.sql).into(), ..statement };

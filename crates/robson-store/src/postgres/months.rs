@@ -54,6 +54,6 @@ impl Months {
 
 /// The statement that makes the partitions of an instant's month and of so many more; it answers how many
 /// were missing.
-pub(super) fn make(sql: &'static str, months_ahead: i64, at: Timestamp) -> Statement {
+pub(super) fn make(sql: &'static str, months_ahead: i64, at: Timestamp) -> Statement<'static> {
     Statement::fixed(sql, [Value::Integer(months_ahead), Value::Timestamp(at)])
 }

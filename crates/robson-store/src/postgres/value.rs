@@ -1,5 +1,7 @@
 //! How values are bound to Postgres statements and read back: every kind has a native type.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use robson_eventlog::{Column, ColumnKind, Payload, Timestamp, Value};
 use rust_decimal::Decimal;
@@ -10,66 +12,68 @@ use sqlx::types::JsonValue;
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
+use crate::sql::record::Cell;
 use crate::sql::statement::{Arg, Statement};
 
 pub(super) type PgQuery = Query<'static, Postgres, PgArguments>;
 
 /// The statement with its parameters bound.
-pub(super) fn query(statement: Statement) -> PgQuery {
+pub(super) fn query(statement: Statement<'_>) -> PgQuery {
     let query = sqlx::query(AssertSqlSafe(statement.sql));
     statement.args.into_iter().fold(query, |query, arg| match arg {
-        Arg::One(kind, value) => bind(query, kind, value),
-        Arg::Many(kind, values) => bind_array(query, kind, values),
+        Arg::One(kind, value) => bind(query, kind, Cell::from(&value)),
+        Arg::Many(kind, values) => bind_array(query, kind, values.iter().map(Cell::from)),
+        Arg::Columns(columns, records) => columns.iter().enumerate().fold(query, |query, (index, column)| {
+            bind_array(query, column.kind, records.iter().map(|record| record.cell(index)))
+        }),
+        Arg::Rows(..) => unreachable!("rows of values are written for SQLite only"),
     })
 }
 
 /// NULL has a type too, and so has a value of another kind, which no column holds.
-fn bind(query: PgQuery, kind: ColumnKind, value: Value) -> PgQuery {
+fn bind(query: PgQuery, kind: ColumnKind, cell: Cell<'_>) -> PgQuery {
     match kind {
-        ColumnKind::Text => query.bind(text(value)),
-        ColumnKind::Uuid => query.bind(uuid(value)),
-        ColumnKind::Integer => query.bind(integer(value)),
-        ColumnKind::Decimal => query.bind(decimal(value)),
-        ColumnKind::Timestamp => query.bind(timestamp(value)),
-        ColumnKind::Boolean => query.bind(boolean(value)),
-        ColumnKind::Json => query.bind(json(value)),
-        ColumnKind::Bytes => query.bind(bytes(value)),
+        ColumnKind::Text => query.bind(text(cell)),
+        ColumnKind::Uuid => query.bind(uuid(cell)),
+        ColumnKind::Integer => query.bind(integer(cell)),
+        ColumnKind::Decimal => query.bind(decimal(cell)),
+        ColumnKind::Timestamp => query.bind(timestamp(cell)),
+        ColumnKind::Boolean => query.bind(boolean(cell)),
+        ColumnKind::Json => query.bind(json(cell)),
+        ColumnKind::Bytes => query.bind(bytes(cell)),
     }
 }
 
-fn bind_array(query: PgQuery, kind: ColumnKind, values: Vec<Value>) -> PgQuery {
-    fn all<T>(values: Vec<Value>, unwrap: impl Fn(Value) -> Option<T>) -> Vec<Option<T>> {
-        values.into_iter().map(unwrap).collect()
-    }
+fn bind_array<'a>(query: PgQuery, kind: ColumnKind, cells: impl Iterator<Item = Cell<'a>>) -> PgQuery {
     match kind {
-        ColumnKind::Text => query.bind(all(values, text)),
-        ColumnKind::Uuid => query.bind(all(values, uuid)),
-        ColumnKind::Integer => query.bind(all(values, integer)),
-        ColumnKind::Decimal => query.bind(all(values, decimal)),
-        ColumnKind::Timestamp => query.bind(all(values, timestamp)),
-        ColumnKind::Boolean => query.bind(all(values, boolean)),
-        ColumnKind::Json => query.bind(all(values, json_text)),
-        ColumnKind::Bytes => query.bind(all(values, bytes)),
+        ColumnKind::Text => query.bind(cells.map(text).collect::<Vec<_>>()),
+        ColumnKind::Uuid => query.bind(cells.map(uuid).collect::<Vec<_>>()),
+        ColumnKind::Integer => query.bind(cells.map(integer).collect::<Vec<_>>()),
+        ColumnKind::Decimal => query.bind(cells.map(decimal).collect::<Vec<_>>()),
+        ColumnKind::Timestamp => query.bind(cells.map(timestamp).collect::<Vec<_>>()),
+        ColumnKind::Boolean => query.bind(cells.map(boolean).collect::<Vec<_>>()),
+        ColumnKind::Json => query.bind(cells.map(json_text).collect::<Vec<_>>()),
+        ColumnKind::Bytes => query.bind(cells.map(bytes).collect::<Vec<_>>()),
     }
 }
 
 macro_rules! unwrap_kind {
     ($name:ident, $variant:ident, $value:ident => $take:expr, $type:ty) => {
-        fn $name(value: Value) -> Option<$type> {
-            if let Value::$variant($value) = value { Some($take) } else { None }
+        fn $name(cell: Cell<'_>) -> Option<$type> {
+            if let Cell::$variant($value) = cell { Some($take) } else { None }
         }
     };
 }
 
-unwrap_kind!(text, Text, text => text, String);
+unwrap_kind!(text, Text, text => text, Cow<'_, str>);
 unwrap_kind!(uuid, Uuid, id => id, Uuid);
 unwrap_kind!(integer, Integer, integer => integer, i64);
 unwrap_kind!(decimal, Decimal, decimal => decimal, Decimal);
 unwrap_kind!(timestamp, Timestamp, at => at.to_datetime(), DateTime<Utc>);
 unwrap_kind!(boolean, Boolean, yes => yes, bool);
 unwrap_kind!(json, Json, payload => payload.value(), JsonValue);
-unwrap_kind!(json_text, Json, payload => payload.as_str().to_owned(), String);
-unwrap_kind!(bytes, Bytes, bytes => bytes, Vec<u8>);
+unwrap_kind!(json_text, Json, payload => payload.as_str(), &str);
+unwrap_kind!(bytes, Bytes, bytes => bytes, &[u8]);
 
 /// The value of a column.
 pub(super) fn value(row: &PgRow, index: usize, column: &Column) -> Result<Value, BoxDynError> {

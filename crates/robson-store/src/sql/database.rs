@@ -9,6 +9,22 @@ use sqlx::error::BoxDynError;
 
 use super::statement::{Dialect, Statement};
 
+/// A statement of a transaction, and how many rows it must change where that proves something.
+#[derive(Debug)]
+pub(crate) struct Step<'a> {
+    pub(crate) statement: Statement<'a>,
+    pub(crate) rows: Option<u64>,
+}
+
+/// How far the steps of a transaction came.
+#[derive(Debug, Default)]
+pub(crate) struct Ran {
+    /// How many rows each step changed that was run.
+    pub(crate) changed: Vec<u64>,
+    /// What stopped them.
+    pub(crate) error: Option<sqlx::Error>,
+}
+
 /// A database that speaks SQL.
 pub(crate) trait SqlDatabase: sqlx::Database<Connection: Debug> {
     /// What it speaks.
@@ -21,13 +37,23 @@ pub(crate) trait SqlDatabase: sqlx::Database<Connection: Debug> {
     /// Runs a statement and answers how many rows it changed.
     fn execute(
         connection: &mut Self::Connection,
-        statement: Statement,
+        statement: Statement<'_>,
     ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+
+    /// Begins a transaction and runs steps in it, one after the other; stops at an error, and may stop at a
+    /// step that changed another number of rows than it must. The transaction stays open.
+    fn run(connection: &mut Self::Connection, steps: Vec<Step<'_>>) -> impl Future<Output = Ran> + Send;
+
+    /// Ends the open transaction: `COMMIT` or `ROLLBACK`.
+    fn end(
+        connection: &mut Self::Connection,
+        sql: &'static str,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     /// Runs a statement and answers its rows, not yet read.
     fn fetch(
         connection: &mut Self::Connection,
-        statement: Statement,
+        statement: Statement<'_>,
     ) -> impl Future<Output = Result<Vec<Self::Row>, sqlx::Error>> + Send;
 
     /// Reads a value of a row.

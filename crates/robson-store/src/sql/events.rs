@@ -5,37 +5,6 @@ use robson_eventlog::{
     Value,
 };
 
-fn text(text: &str) -> Value {
-    Value::Text(text.to_owned())
-}
-
-fn optional<T>(value: Option<T>, wrap: impl FnOnce(T) -> Value) -> Value {
-    value.map_or(Value::Null, wrap)
-}
-
-pub(crate) fn event_row(event: &RecordedEvent) -> Row {
-    Row(vec![
-        Value::Integer(event.log_seq),
-        Value::Text(event.event_id.to_string()),
-        text(event.stream.as_str()),
-        Value::Integer(event.seq),
-        text(event.event_type.as_str()),
-        Value::Integer(event.schema_version),
-        Value::Json(event.payload.clone()),
-        Value::Timestamp(event.occurred_at),
-        Value::Timestamp(event.ingested_at),
-        text(event.idempotency_key.as_str()),
-        optional(event.trace.trace_id, Value::Uuid),
-        optional(event.trace.causation_id, |id| Value::Text(id.to_string())),
-        optional(event.trace.command_id, Value::Uuid),
-        optional(event.trace.workflow_id, Value::Uuid),
-        text(event.actor.actor_type.as_str()),
-        optional(event.actor.id.clone(), Value::Text),
-        Value::Bytes(event.prev_hash.0.to_vec()),
-        Value::Bytes(event.hash.0.to_vec()),
-    ])
-}
-
 /// The events behind the head and the stream's version, which every row repeats; nothing where no row is.
 pub(crate) fn page(tenant: TenantId, rows: Vec<Row>) -> Result<Option<Page>, StoreError> {
     let count = rows.len();

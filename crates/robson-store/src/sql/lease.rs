@@ -80,7 +80,10 @@ pub(crate) async fn release<DB: SqlDatabase>(
 }
 
 /// Runs a statement that changes the one head which the lease is for, unless somebody took it over.
-async fn fence<DB: SqlDatabase>(session: Session<'_, DB>, statement: Statement) -> Result<(), CommitError> {
+async fn fence<DB: SqlDatabase>(
+    session: Session<'_, DB>,
+    statement: Statement<'_>,
+) -> Result<(), CommitError> {
     match session.execute(statement).await.map_err(|error| commit_error::<DB>(&error))? {
         1 => Ok(()),
         _ => Err(CommitError::Fenced),

@@ -9,6 +9,7 @@ pub(crate) mod lease;
 pub(crate) mod migrate;
 pub(crate) mod read;
 pub(crate) mod rebuild;
+pub(crate) mod record;
 pub(crate) mod session;
 pub(crate) mod statement;
 pub(crate) mod tables;

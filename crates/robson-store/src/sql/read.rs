@@ -23,7 +23,7 @@ fn misfit(table: &Table) -> StoreError {
 /// Runs a statement and reads its rows; where a connection was lost while it lay idle, sends it again.
 pub(crate) async fn fetch<DB: SqlDatabase>(
     readers: &Pool<DB>,
-    statement: Statement,
+    statement: Statement<'_>,
     columns: &[Column],
 ) -> Result<Vec<Row>, StoreError> {
     let failed = |error: sqlx::Error| store_error::<DB>(&error);
@@ -38,7 +38,7 @@ pub(crate) async fn fetch<DB: SqlDatabase>(
 
 async fn fetch_once<DB: SqlDatabase>(
     readers: &Pool<DB>,
-    statement: Statement,
+    statement: Statement<'_>,
 ) -> Result<Vec<DB::Row>, sqlx::Error> {
     let mut reader = readers.acquire().await?;
     DB::fetch(&mut reader, statement).await

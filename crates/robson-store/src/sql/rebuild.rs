@@ -198,13 +198,13 @@ async fn set_checkpoints<DB: SqlDatabase>(
     commit::insert::<DB>(tx, tenant, &PROJECTION_CHECKPOINTS, &rows, OnConflict::Replace).await.map(drop)
 }
 
-async fn run<DB: SqlDatabase>(tx: &mut DB::Connection, statement: Statement) -> Result<u64, CommitError> {
+async fn run<DB: SqlDatabase>(tx: &mut DB::Connection, statement: Statement<'_>) -> Result<u64, CommitError> {
     DB::execute(tx, statement).await.map_err(|error| commit_error::<DB>(&error))
 }
 
 async fn fetch<DB: SqlDatabase>(
     tx: &mut DB::Connection,
-    statement: Statement,
+    statement: Statement<'_>,
     columns: &[robson_eventlog::Column],
 ) -> Result<Vec<Row>, CommitError> {
     let failed = |error: sqlx::Error| commit_error::<DB>(&error);

@@ -84,14 +84,14 @@ impl<DB: SqlDatabase> Session<'_, DB> {
     }
 
     /// Runs one statement and answers how many rows it changed.
-    pub(crate) async fn execute(mut self, statement: Statement) -> Result<u64, sqlx::Error> {
+    pub(crate) async fn execute(mut self, statement: Statement<'_>) -> Result<u64, sqlx::Error> {
         let changed = DB::execute(&mut self.connection, statement).await?;
         self.keep();
         Ok(changed)
     }
 
     /// Runs one statement beside the log.
-    pub(crate) async fn run(self, statement: Statement) -> Result<(), StoreError> {
+    pub(crate) async fn run(self, statement: Statement<'_>) -> Result<(), StoreError> {
         let done = self.execute(statement).await;
         done.map(|_| ()).map_err(|error| database::store_error::<DB>(&error))
     }
@@ -99,7 +99,7 @@ impl<DB: SqlDatabase> Session<'_, DB> {
     /// Runs one statement and reads its rows.
     pub(crate) async fn fetch(
         mut self,
-        statement: Statement,
+        statement: Statement<'_>,
         columns: &[Column],
     ) -> Result<Vec<Row>, StoreError> {
         let failed = |error: sqlx::Error| database::store_error::<DB>(&error);

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use robson_eventlog::{
-    Column, ColumnKind, Direction, EventQuery, Row, RowQuery, StreamMove, Table, TenantId, Value,
+    Column, ColumnKind, Direction, EventQuery, RowQuery, StreamMove, Table, TenantId, Value,
 };
 use sqlx::types::JsonValue;
 
+use super::record::Record;
 use super::tables::EVENT_LOG;
 
 /// Which SQL is spoken.
@@ -19,20 +20,25 @@ pub(crate) enum Dialect {
     Postgres,
 }
 
-/// A parameter.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Arg {
+/// A parameter, or many of them.
+#[derive(Debug, Clone)]
+pub(crate) enum Arg<'a> {
     /// One value; the kind types a NULL.
     One(ColumnKind, Value),
     /// A column of values, as an array (Postgres only).
     Many(ColumnKind, Vec<Value>),
+    /// Records whose columns are one array each (Postgres only).
+    Columns(&'a [Column], Vec<&'a dyn Record>),
+    /// Records one after the other, value by value, the tenant before each (SQLite only); then so many
+    /// records of NULLs.
+    Rows(TenantId, &'a [Column], Vec<&'a dyn Record>, usize),
 }
 
-/// A statement and its parameters, `$1` first.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Statement {
+/// A statement and its parameters, in the order in which the text names them.
+#[derive(Debug, Clone)]
+pub(crate) struct Statement<'a> {
     pub(crate) sql: Cow<'static, str>,
-    pub(crate) args: Vec<Arg>,
+    pub(crate) args: Vec<Arg<'a>>,
 }
 
 /// The text of the file that each dialect has under one name.
@@ -46,7 +52,7 @@ macro_rules! dialect_sql {
 }
 pub(crate) use dialect_sql;
 
-impl Statement {
+impl Statement<'_> {
     /// The text of a file, with its parameters, none of which is NULL.
     pub(crate) fn fixed(sql: &'static str, values: impl IntoIterator<Item = Value>) -> Self {
         let arg = |value: Value| Arg::One(value.kind().unwrap_or(ColumnKind::Text), value);
@@ -57,10 +63,23 @@ impl Statement {
         Self { sql: Cow::Owned(sql.to_owned()), args: Vec::new() }
     }
 
+    /// Whether it writes as many records as a statement of SQLite can.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn is_full(&self) -> bool {
+        self.args.iter().any(|arg| matches!(arg, Arg::Rows(_, _, records, _) if records.len() == VALUES_MAX))
+    }
+
     /// Adds a parameter and answers its name.
     fn arg(&mut self, kind: ColumnKind, value: Value) -> String {
         self.args.push(Arg::One(kind, value));
         format!("${}", self.args.len())
+    }
+
+    /// Adds a parameter and answers its place: numbered, or on SQLite a bare `?`, because SQLite looks the
+    /// names of parameters up one by one whenever a statement is run.
+    fn place(&mut self, dialect: Dialect, kind: ColumnKind, value: Value) -> String {
+        let name = self.arg(kind, value);
+        if dialect == Dialect::Sqlite { "?".to_owned() } else { name }
     }
 
     fn push(&mut self, sql: &str) {
@@ -81,61 +100,79 @@ fn names(columns: &[Column]) -> String {
     columns.iter().map(|column| column.name).collect::<Vec<_>>().join(", ")
 }
 
-/// How many rows one SQLite statement writes: a few fixed sizes, so that each is prepared once.
-const VALUES_SIZES: [usize; 4] = [64, 16, 4, 1];
+/// How many rows one SQLite statement writes: a few fixed sizes, so that each is prepared once. Rows that are
+/// fewer than the next size leave the rest of it NULL, which the statement passes over.
+const VALUES_SIZES: [usize; 16] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, VALUES_MAX];
+const VALUES_MAX: usize = 256;
 
-/// The statements that insert rows.
-pub(crate) fn insert(
+/// The statements that insert records, each with how many of them it has.
+pub(crate) fn insert<'a>(
     dialect: Dialect,
     tenant: TenantId,
-    table: &Table,
-    rows: &[Row],
+    table: &'static Table,
+    records: &[&'a dyn Record],
     on_conflict: OnConflict,
-) -> Vec<Statement> {
+) -> Vec<(Statement<'a>, usize)> {
+    let counted = |records: Vec<&'a dyn Record>| {
+        let count = records.len();
+        let write = if dialect == Dialect::Postgres { insert_unnest } else { insert_values };
+        (write(tenant, table, records, on_conflict), count)
+    };
     match dialect {
-        Dialect::Postgres if rows.is_empty() => Vec::new(),
+        Dialect::Postgres if records.is_empty() => Vec::new(),
         Dialect::Postgres if on_conflict == OnConflict::Replace => {
-            vec![insert_unnest(tenant, table, last_per_key(table, rows), on_conflict)]
+            vec![counted(last_per_key(table, records))]
         }
-        Dialect::Postgres => vec![insert_unnest(tenant, table, rows.iter().collect(), on_conflict)],
-        Dialect::Sqlite => {
-            let mut statements = Vec::new();
-            let mut rest = rows;
-            while let Some(size) = VALUES_SIZES.iter().copied().find(|size| *size <= rest.len()) {
-                let (chunk, after) = rest.split_at(size);
-                statements.push(insert_values(tenant, table, chunk, on_conflict));
-                rest = after;
-            }
-            statements
-        }
+        Dialect::Postgres => vec![counted(records.to_vec())],
+        Dialect::Sqlite => records.chunks(VALUES_MAX).map(|chunk| counted(chunk.to_vec())).collect(),
     }
 }
 
-fn insert_values(tenant: TenantId, table: &Table, rows: &[Row], on_conflict: OnConflict) -> Statement {
-    let head = format!("INSERT INTO {} (tenant_id, {}) VALUES ", table.name, names(table.columns));
-    let mut statement = Statement::new(&head);
-    let tenant = statement.arg(ColumnKind::Uuid, Value::Uuid(tenant.0));
-    for (index, row) in rows.iter().enumerate() {
-        statement.push(if index == 0 { "(" } else { ", (" });
-        statement.push(&tenant);
-        for (column, value) in table.columns.iter().zip(&row.0) {
-            let name = statement.arg(column.kind, value.clone());
-            let _ = write!(statement.sql.to_mut(), ", {name}");
-        }
-        statement.push(")");
+fn insert_values<'a>(
+    tenant: TenantId,
+    table: &'static Table,
+    records: Vec<&'a dyn Record>,
+    on_conflict: OnConflict,
+) -> Statement<'a> {
+    let columns = names(table.columns);
+    let size = padded(records.len());
+    let mut statement = Statement::new(&format!("INSERT INTO {} (tenant_id, {columns}) ", table.name));
+    let row = format!("(?{})", ", ?".repeat(table.columns.len()));
+    let rows = format!("VALUES {row}{}", format!(", {row}").repeat(size - 1));
+    if size == 1 {
+        statement.push(&rows);
+    } else {
+        let selected: Vec<String> = (1..=table.columns.len() + 1).map(|n| format!("column{n}")).collect();
+        let selected = selected.join(", ");
+        statement.push(&format!("SELECT {selected} FROM ({rows}) WHERE column1 IS NOT NULL"));
     }
+    let empty = size - records.len();
+    statement.args.push(Arg::Rows(tenant, table.columns, records, empty));
     push_on_conflict(&mut statement, table, on_conflict);
     statement
 }
 
+/// The fixed size that so many rows fit into.
+fn padded(rows: usize) -> usize {
+    VALUES_SIZES.iter().copied().find(|size| *size >= rows).unwrap_or(rows)
+}
+
 /// Postgres replaces no row twice in one statement.
-fn last_per_key<'a>(table: &Table, rows: &'a [Row]) -> Vec<&'a Row> {
-    let last: BTreeMap<&[Value], &Row> =
-        rows.iter().map(|row| (&row.0[..table.key_columns.min(row.0.len())], row)).collect();
+fn last_per_key<'a>(table: &Table, records: &[&'a dyn Record]) -> Vec<&'a dyn Record> {
+    let key = |record: &'a dyn Record| -> Vec<Value> {
+        (0..table.key_columns).map(|index| record.cell(index).into_value()).collect()
+    };
+    let last: BTreeMap<Vec<Value>, &'a dyn Record> =
+        records.iter().map(|record| (key(*record), *record)).collect();
     last.into_values().collect()
 }
 
-fn insert_unnest(tenant: TenantId, table: &Table, rows: Vec<&Row>, on_conflict: OnConflict) -> Statement {
+fn insert_unnest<'a>(
+    tenant: TenantId,
+    table: &'static Table,
+    records: Vec<&'a dyn Record>,
+    on_conflict: OnConflict,
+) -> Statement<'a> {
     let columns = names(table.columns);
     let mut statement = Statement::new(&format!("INSERT INTO {} (tenant_id, {columns}) SELECT ", table.name));
     let tenant = statement.arg(ColumnKind::Uuid, Value::Uuid(tenant.0));
@@ -146,24 +183,21 @@ fn insert_unnest(tenant: TenantId, table: &Table, rows: Vec<&Row>, on_conflict: 
         let _ = write!(statement.sql.to_mut(), ", n.{}{cast}", column.name);
     }
     statement.push(" FROM ");
-    push_unnest(&mut statement, table.columns, rows.iter().map(|row| row.0.as_slice()));
+    push_unnest(&mut statement, table.columns);
+    statement.args.push(Arg::Columns(table.columns, records));
     let _ = write!(statement.sql.to_mut(), " WITH ORDINALITY AS n ({columns}, place) ORDER BY n.place");
     push_on_conflict(&mut statement, table, on_conflict);
     statement
 }
 
-fn push_unnest<'a>(
-    statement: &mut Statement,
-    columns: &[Column],
-    rows: impl Iterator<Item = &'a [Value]> + Clone,
-) {
+/// The arrays of some columns, which are the parameters behind those that the statement has.
+fn push_unnest(statement: &mut Statement<'_>, columns: &[Column]) {
     statement.push("unnest(");
+    let before = statement.args.len();
     for (index, column) in columns.iter().enumerate() {
-        let values = rows.clone().map(|row| row.get(index).cloned().unwrap_or(Value::Null)).collect();
-        statement.args.push(Arg::Many(column.kind, values));
         let comma = if index == 0 { "" } else { ", " };
-        let _ =
-            write!(statement.sql.to_mut(), "{comma}${}::{}[]", statement.args.len(), array_type(column.kind));
+        let place = before + index + 1;
+        let _ = write!(statement.sql.to_mut(), "{comma}${place}::{}[]", array_type(column.kind));
     }
     statement.push(")");
 }
@@ -180,7 +214,7 @@ const fn array_type(kind: ColumnKind) -> &'static str {
     }
 }
 
-fn push_on_conflict(statement: &mut Statement, table: &Table, on_conflict: OnConflict) {
+fn push_on_conflict(statement: &mut Statement<'_>, table: &Table, on_conflict: OnConflict) {
     // The log's uniqueness lives in the tables around it.
     if table.name == EVENT_LOG.name {
         return;
@@ -202,7 +236,11 @@ fn push_on_conflict(statement: &mut Statement, table: &Table, on_conflict: OnCon
 }
 
 /// The statement that moves streams which stand where the batch says; the count of affected rows tells.
-pub(crate) fn advance_streams(dialect: Dialect, tenant: TenantId, moves: &[&StreamMove]) -> Statement {
+pub(crate) fn advance_streams(
+    dialect: Dialect,
+    tenant: TenantId,
+    moves: &[&StreamMove],
+) -> Statement<'static> {
     let sql = dialect_sql!(dialect, "advance_streams.sql");
     let mut statement = Statement::fixed(sql, [Value::Uuid(tenant.0)]);
     match dialect {
@@ -230,7 +268,7 @@ pub(crate) fn advance_streams(dialect: Dialect, tenant: TenantId, moves: &[&Stre
 }
 
 /// The statement that makes a table as its columns say; migrations make the real ones.
-pub(crate) fn create_table(dialect: Dialect, table: &Table) -> Statement {
+pub(crate) fn create_table(dialect: Dialect, table: &Table) -> Statement<'static> {
     let mut statement = Statement::new("");
     let uuid = column_type(dialect, ColumnKind::Uuid);
     let _ = write!(
@@ -253,12 +291,12 @@ pub(crate) fn create_table(dialect: Dialect, table: &Table) -> Statement {
 }
 
 /// The statement that drops a table, where it is there.
-pub(crate) fn drop_table(table: &Table) -> Statement {
+pub(crate) fn drop_table(table: &Table) -> Statement<'static> {
     Statement::new(&format!("DROP TABLE IF EXISTS {}", table.name))
 }
 
 /// The statement that deletes a tenant's rows.
-pub(crate) fn delete_rows(tenant: TenantId, table: &Table) -> Statement {
+pub(crate) fn delete_rows(tenant: TenantId, table: &Table) -> Statement<'static> {
     let mut statement = Statement::new(&format!("DELETE FROM {} WHERE tenant_id = ", table.name));
     let tenant = statement.arg(ColumnKind::Uuid, Value::Uuid(tenant.0));
     statement.push(&tenant);
@@ -266,7 +304,7 @@ pub(crate) fn delete_rows(tenant: TenantId, table: &Table) -> Statement {
 }
 
 /// The statement that copies a tenant's rows into another table of the same columns, by rising key.
-pub(crate) fn copy_rows(tenant: TenantId, from: &Table, to: &Table) -> Statement {
+pub(crate) fn copy_rows(tenant: TenantId, from: &Table, to: &Table) -> Statement<'static> {
     let columns = names(to.columns);
     let mut statement = Statement::new(&format!(
         "INSERT INTO {} (tenant_id, {columns}) SELECT tenant_id, {columns} FROM {} WHERE tenant_id = ",
@@ -288,11 +326,16 @@ const fn column_type(dialect: Dialect, kind: ColumnKind) -> &'static str {
     }
 }
 
-/// How many keys one SQLite statement asks for.
-const KEYS_MAX: usize = 500;
+/// How many keys one SQLite statement asks for, in one of the fixed sizes.
+const KEYS_MAX: usize = VALUES_MAX;
 
 /// The statements that read rows, together in the order of their keys.
-pub(crate) fn select(dialect: Dialect, tenant: TenantId, table: &Table, query: &RowQuery) -> Vec<Statement> {
+pub(crate) fn select(
+    dialect: Dialect,
+    tenant: TenantId,
+    table: &Table,
+    query: &RowQuery,
+) -> Vec<Statement<'static>> {
     if query.keys.is_empty() {
         return vec![select_some(dialect, tenant, table, query, &[])];
     }
@@ -309,22 +352,28 @@ fn select_some(
     table: &Table,
     query: &RowQuery,
     keys: &[Vec<Value>],
-) -> Statement {
+) -> Statement<'static> {
     let columns = names(table.columns);
     let key = names(table.key());
     let mut statement = Statement::new(&format!("SELECT {columns} FROM {} WHERE tenant_id = ", table.name));
-    let tenant = statement.arg(ColumnKind::Uuid, Value::Uuid(tenant.0));
+    let tenant = statement.place(dialect, ColumnKind::Uuid, Value::Uuid(tenant.0));
     statement.push(&tenant);
     if !keys.is_empty() {
         let _ = write!(statement.sql.to_mut(), " AND ({key}) IN (");
         if dialect == Dialect::Postgres {
             statement.push("SELECT * FROM ");
-            push_unnest(&mut statement, table.key(), keys.iter().map(Vec::as_slice));
+            push_unnest(&mut statement, table.key());
+            for (index, column) in table.key().iter().enumerate() {
+                let value = |key: &Vec<Value>| key.get(index).cloned().unwrap_or(Value::Null);
+                statement.args.push(Arg::Many(column.kind, keys.iter().map(value).collect()));
+            }
         } else {
             statement.push("VALUES ");
-            for (index, key) in keys.iter().enumerate() {
+            // The last key again changes nothing and keeps the text one of a few.
+            let last = keys.last().into_iter().cycle();
+            for (index, key) in keys.iter().chain(last).take(padded(keys.len())).enumerate() {
                 statement.push(if index == 0 { "" } else { ", " });
-                push_tuple(&mut statement, table.key(), key);
+                push_tuple(&mut statement, dialect, table.key(), key);
             }
         }
         statement.push(")");
@@ -335,40 +384,36 @@ fn select_some(
         if *value == Value::Null {
             let _ = write!(statement.sql.to_mut(), " AND {name} IS NULL");
         } else {
-            let arg = statement.arg(kind, value.clone());
+            let arg = statement.place(dialect, kind, value.clone());
             let _ = write!(statement.sql.to_mut(), " AND {name} = {arg}");
         }
     }
     if let Some(after) = &query.after {
         let _ = write!(statement.sql.to_mut(), " AND ({key}) > ");
-        push_tuple(&mut statement, table.key(), after);
+        push_tuple(&mut statement, dialect, table.key(), after);
     }
     let _ = write!(statement.sql.to_mut(), " ORDER BY {key}");
     if let Some(limit) = query.limit {
-        push_limit(&mut statement, limit);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let limit = statement.place(dialect, ColumnKind::Integer, Value::Integer(limit));
+        let _ = write!(statement.sql.to_mut(), " LIMIT {limit}");
     }
     statement
 }
 
-fn push_tuple(statement: &mut Statement, columns: &[Column], values: &[Value]) {
+fn push_tuple(statement: &mut Statement<'_>, dialect: Dialect, columns: &[Column], values: &[Value]) {
     statement.push("(");
     for (index, (column, value)) in columns.iter().zip(values).enumerate() {
-        let arg = statement.arg(column.kind, value.clone());
+        let arg = statement.place(dialect, column.kind, value.clone());
         let comma = if index == 0 { "" } else { ", " };
         let _ = write!(statement.sql.to_mut(), "{comma}{arg}");
     }
     statement.push(")");
 }
 
-fn push_limit(statement: &mut Statement, limit: usize) {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let arg = statement.arg(ColumnKind::Integer, Value::Integer(limit));
-    let _ = write!(statement.sql.to_mut(), " LIMIT {arg}");
-}
-
 /// Reads events, the head and the stream's version in one snapshot. The first column is the head, the
 /// second the stream's version; the event's columns are NULL where there is none.
-pub(crate) fn select_events(dialect: Dialect, query: &EventQuery) -> Statement {
+pub(crate) fn select_events(dialect: Dialect, query: &EventQuery) -> Statement<'static> {
     let mut statement = Statement::new("SELECT h.log_seq AS head, ");
     let tenant = statement.arg(ColumnKind::Uuid, Value::Uuid(query.tenant.0));
     match &query.stream {
@@ -427,7 +472,7 @@ pub(crate) fn select_events(dialect: Dialect, query: &EventQuery) -> Statement {
     statement
 }
 
-fn push_conditions(statement: &mut Statement, dialect: Dialect, query: &EventQuery) {
+fn push_conditions(statement: &mut Statement<'_>, dialect: Dialect, query: &EventQuery) {
     let mut also = |condition: &str, kind: ColumnKind, value: Value| {
         let arg = statement.arg(kind, value);
         let _ = write!(statement.sql.to_mut(), " AND {}", condition.replace('?', &arg));
@@ -491,11 +536,11 @@ fn push_conditions(statement: &mut Statement, dialect: Dialect, query: &EventQue
 
 #[cfg(test)]
 mod tests {
-    use robson_eventlog::Timestamp;
+    use robson_eventlog::{Row, Timestamp};
     use uuid::Uuid;
 
     use super::*;
-    use robson_eventlog::log_tables::STREAM_STATE;
+    use crate::sql::record::records;
 
     static SAMPLE: Table = Table {
         name: "sample",
@@ -525,43 +570,58 @@ mod tests {
         (1..=count).map(row).collect()
     }
 
-    fn text(statements: &[Statement]) -> String {
-        let text =
-            |statement: &Statement| format!("{};\n-- {} parameters", statement.sql, statement.args.len());
+    fn parameters(statement: &Statement<'_>) -> usize {
+        let count = |arg: &Arg<'_>| match arg {
+            Arg::One(..) | Arg::Many(..) => 1,
+            Arg::Columns(columns, _) => columns.len(),
+            Arg::Rows(_, columns, records, empty) => (records.len() + empty) * (columns.len() + 1),
+        };
+        statement.args.iter().map(count).sum()
+    }
+
+    fn text(statements: &[Statement<'_>]) -> String {
+        let text = |statement: &Statement<'_>| {
+            format!("{};\n-- {} parameters", statement.sql, parameters(statement))
+        };
         statements.iter().map(text).collect::<Vec<_>>().join("\n")
     }
 
     /// The text of one kind of statement, in both dialects.
-    fn both(write: impl Fn(Dialect) -> Vec<Statement>) -> String {
+    fn both<'a>(write: impl Fn(Dialect) -> Vec<Statement<'a>>) -> String {
         let of = |dialect| format!("-- {dialect:?}\n{}", text(&write(dialect)));
         format!("{}\n\n{}", of(Dialect::Sqlite), of(Dialect::Postgres))
     }
 
+    fn inserted(dialect: Dialect, rows: &[Row], on_conflict: OnConflict) -> Vec<Statement<'_>> {
+        let statements = insert(dialect, TENANT, &SAMPLE, &records(rows), on_conflict);
+        statements.into_iter().map(|(statement, _)| statement).collect()
+    }
+
     #[test]
     fn rows_are_inserted_set_based() {
-        insta::assert_snapshot!(both(|dialect| insert(dialect, TENANT, &SAMPLE, &rows(2), OnConflict::Keep)));
+        let rows = rows(5);
+        insta::assert_snapshot!(both(|dialect| inserted(dialect, &rows, OnConflict::Keep)));
     }
 
     #[test]
     fn rows_are_replaced_by_key() {
-        insta::assert_snapshot!(both(|dialect| insert(
-            dialect,
-            TENANT,
-            &SAMPLE,
-            &rows(1),
-            OnConflict::Replace
-        )));
+        let rows = rows(1);
+        insta::assert_snapshot!(both(|dialect| inserted(dialect, &rows, OnConflict::Replace)));
     }
 
     #[test]
     fn a_statement_is_one_of_few_texts() {
         let sizes = |count| {
-            let statements = insert(Dialect::Sqlite, TENANT, &STREAM_STATE, &rows(count), OnConflict::Keep);
-            statements.iter().map(|statement| statement.args.len() / 2).collect::<Vec<_>>()
+            let rows = rows(count);
+            let statements = inserted(Dialect::Sqlite, &rows, OnConflict::Keep);
+            statements.iter().map(|statement| parameters(statement) / 6).collect::<Vec<_>>()
         };
         assert_eq!(sizes(0), Vec::<usize>::new());
-        assert_eq!(sizes(151), [64, 64, 16, 4, 1, 1, 1]);
-        let unnest = |count| insert(Dialect::Postgres, TENANT, &SAMPLE, &rows(count), OnConflict::Keep);
+        assert_eq!(sizes(1), [1]);
+        assert_eq!(sizes(5), [6]);
+        assert_eq!(sizes(551), [256, 256, 48]);
+        let rows = rows(10_000);
+        let unnest = |count| inserted(Dialect::Postgres, &rows[..count], OnConflict::Keep);
         assert!(unnest(0).is_empty());
         assert_eq!(unnest(1)[0].sql, unnest(10_000)[0].sql);
     }

@@ -65,6 +65,8 @@ pub(super) async fn open(path: &Path, options: &OpenOptions) -> Result<Opened, O
     let readers = SqlitePoolOptions::new()
         .max_connections(options.readers_max)
         .acquire_timeout(options.pool_timeout)
+        // A file does not hang up; asking each time would double the work of a small read.
+        .test_before_acquire(false)
         .connect_with(reader_options(path, options))
         .await
         .map_err(|error| open_error(&url, &error))?;

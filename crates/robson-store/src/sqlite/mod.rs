@@ -295,9 +295,9 @@ mod tests {
     use super::*;
     use crate::sql::statement::Statement;
 
-    async fn plan(store: &SqliteStore, statement: Statement) -> String {
+    async fn plan(store: &SqliteStore, statement: Statement<'_>) -> String {
         let explain = Statement { sql: format!("EXPLAIN QUERY PLAN {}", statement.sql).into(), ..statement };
-        let rows = value::query(explain).fetch_all(&store.readers).await.unwrap();
+        let rows = value::query(explain).unwrap().fetch_all(&store.readers).await.unwrap();
         rows.iter().map(|row| row.get::<String, _>(3)).collect::<Vec<_>>().join("\n")
     }
 

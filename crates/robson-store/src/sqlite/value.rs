@@ -1,36 +1,77 @@
 //! How values are bound to SQLite statements and read back: instants, ids and decimals are text.
 
-use robson_eventlog::{Column, ColumnKind, Payload, Value};
+use std::sync::Arc;
+
+use robson_eventlog::{Column, ColumnKind, Payload, TenantId, Value};
 use rust_decimal::Decimal;
 use sqlx::error::BoxDynError;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{Arguments as _, AssertSqlSafe, Row as _};
 
+use crate::sql::record::{Cell, Record};
 use crate::sql::statement::{Arg, Statement};
 
 pub(super) type SqliteQuery = Query<'static, Sqlite, SqliteArguments>;
 
 /// The statement with its parameters bound.
-pub(super) fn query(statement: Statement) -> SqliteQuery {
-    let query = sqlx::query(AssertSqlSafe(statement.sql));
-    statement.args.into_iter().fold(query, |query, arg| match arg {
-        Arg::One(_, value) => bind(query, value),
-        Arg::Many(..) => unreachable!("arrays are written for Postgres only"),
-    })
+///
+/// # Errors
+/// A value cannot be bound.
+pub(super) fn query(statement: Statement<'_>) -> Result<SqliteQuery, sqlx::Error> {
+    let mut arguments = SqliteArguments::default();
+    bind(&mut arguments, statement.args)?;
+    Ok(sqlx::query_with(AssertSqlSafe(statement.sql), arguments))
 }
 
-fn bind(query: SqliteQuery, value: Value) -> SqliteQuery {
-    match value {
-        Value::Null => query.bind(None::<i64>),
-        Value::Text(text) => query.bind(text),
-        Value::Uuid(id) => query.bind(id.hyphenated().to_string()),
-        Value::Integer(integer) => query.bind(integer),
-        Value::Decimal(decimal) => query.bind(decimal.to_string()),
-        Value::Timestamp(at) => query.bind(at.to_string()),
-        Value::Boolean(yes) => query.bind(i64::from(yes)),
-        Value::Json(payload) => query.bind(payload.as_str().to_owned()),
-        Value::Bytes(bytes) => query.bind(bytes),
+/// Binds the parameters of a statement behind those that are there.
+pub(super) fn bind(arguments: &mut SqliteArguments, args: Vec<Arg<'_>>) -> Result<(), sqlx::Error> {
+    for arg in args {
+        let bound = match arg {
+            Arg::One(_, value) => bind_cell(arguments, Cell::from(&value)),
+            Arg::Rows(tenant, columns, records, empty) => {
+                bind_records(arguments, tenant, columns, &records, empty)
+            }
+            Arg::Many(..) | Arg::Columns(..) => unreachable!("arrays are written for Postgres only"),
+        };
+        bound.map_err(sqlx::Error::Encode)?;
+    }
+    Ok(())
+}
+
+fn bind_records(
+    arguments: &mut SqliteArguments,
+    tenant: TenantId,
+    columns: &[Column],
+    records: &[&dyn Record],
+    empty: usize,
+) -> Result<(), BoxDynError> {
+    arguments.reserve((records.len() + empty) * (columns.len() + 1), 0);
+    let tenant: Arc<str> = tenant.to_string().into();
+    for record in records {
+        arguments.add(Arc::clone(&tenant))?;
+        for index in 0..columns.len() {
+            bind_cell(arguments, record.cell(index))?;
+        }
+    }
+    for _ in 0..empty * (columns.len() + 1) {
+        arguments.add(None::<i64>)?;
+    }
+    Ok(())
+}
+
+fn bind_cell(arguments: &mut SqliteArguments, cell: Cell<'_>) -> Result<(), BoxDynError> {
+    let text = |text: &str| Arc::<str>::from(text);
+    match cell {
+        Cell::Null => arguments.add(None::<i64>),
+        Cell::Text(value) => arguments.add(text(&value)),
+        Cell::Uuid(id) => arguments.add(text(id.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()))),
+        Cell::Integer(integer) => arguments.add(integer),
+        Cell::Decimal(decimal) => arguments.add(text(&decimal.to_string())),
+        Cell::Timestamp(at) => arguments.add(text(&at.to_string())),
+        Cell::Boolean(yes) => arguments.add(i64::from(yes)),
+        Cell::Json(payload) => arguments.add(text(payload.as_str())),
+        Cell::Bytes(bytes) => arguments.add(bytes),
     }
 }
 
