@@ -66,6 +66,10 @@ pub(crate) async fn step<DB: SqlDatabase>(
 
 async fn take<DB: SqlDatabase>(tx: &mut DB::Connection, step: Step<'_>) -> Result<Option<i64>, CommitError> {
     lock::<DB>(tx, matches!(step, Step::Begin(_) | Step::Abandon(_))).await?;
+    if matches!((DB::DIALECT, step), (Dialect::Postgres, Step::Swap { .. })) {
+        // It takes as long as the tables are large; what limits a commit would limit their size.
+        run::<DB>(tx, Statement::fixed(include_str!("../postgres/sql/take_time.sql"), [])).await?;
+    }
     match step {
         Step::Begin(next) => begin::<DB>(tx, next).await,
         Step::Fill { next, rows, from, to } => fill::<DB>(tx, next, rows, from, to).await.map(|()| None),
