@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::db::Database;
 use crate::failure::{ExitCode, Failure};
 use crate::printer::Printer;
+use crate::replay::scratch::Scratch;
 
 /// Most damages that are printed for people; scripts get all that are told.
 const SHOWN_MAX: usize = 20;
@@ -57,8 +58,10 @@ pub async fn check(db: &Database, show_progress: bool) -> Result<Report, Failure
         bar.set_length(progress.total.unwrap_or(progress.done));
         bar.set_position(progress.done);
     };
-    let report = verify::verify(db.store().as_ref(), &verification, told).await;
+    let scratch = Scratch::open(verification.tenant).await?;
+    let report = verify::verify(db.store(), scratch.store(), &verification, told).await;
     bar.finish_and_clear();
+    scratch.close().await;
     Ok(report?)
 }
 

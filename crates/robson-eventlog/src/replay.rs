@@ -219,7 +219,7 @@ impl<S: Store, T: Store> Replay<S, T> {
             let page = task.join().await?;
             let Some(last) = page.events.last().map(|event| event.log_seq) else { break };
             reading = (last < up_to).then(|| self.read_behind(last, up_to));
-            self.fold_page(page).await?;
+            self.fold_page(page, &mut |_, _| {}).await?;
             if progress(self.log_seq).is_break() {
                 self.settle().await?;
                 return Err(ReplayError::Cancelled(self.log_seq));
@@ -250,7 +250,22 @@ impl<S: Store, T: Store> Replay<S, T> {
         }))
     }
 
-    async fn fold_page(&mut self, page: PageRead) -> Result<(), ReplayError> {
+    /// Folds events that somebody else has read, the next ones of the log; `seen` is told of each with the rows
+    /// that are held right behind it, which are at least those that it touched.
+    pub(crate) async fn fold_read(
+        &mut self,
+        events: Vec<RecordedEvent>,
+        seen: &mut (impl FnMut(&RecordedEvent, &Rows) + Send),
+    ) -> Result<(), ReplayError> {
+        let keys = self.missing_ahead(Vec::new(), events.iter());
+        self.fold_page(PageRead { events, keys }, seen).await
+    }
+
+    async fn fold_page(
+        &mut self,
+        page: PageRead,
+        seen: &mut (impl FnMut(&RecordedEvent, &Rows) + Send),
+    ) -> Result<(), ReplayError> {
         let from = self.log_seq;
         self.load(page.keys).await?;
         let options = Arc::clone(&self.options);
@@ -273,6 +288,7 @@ impl<S: Store, T: Store> Replay<S, T> {
             // Nothing is taken back in a replay.
             self.rows.keep_changes();
             (self.log_seq, self.hash) = (event.log_seq, event.hash);
+            seen(event, &self.rows);
         }
         let changes = self.rows.take_changes(&self.next.tables);
         self.settle().await?;
@@ -329,7 +345,7 @@ impl<S: Store, T: Store> Replay<S, T> {
     }
 
     /// Waits until the last page's rows are written.
-    async fn settle(&mut self) -> Result<(), ReplayError> {
+    pub(crate) async fn settle(&mut self) -> Result<(), ReplayError> {
         match self.writing.take() {
             Some(writing) => writing.join().await.map_err(ReplayError::Target),
             None => Ok(()),

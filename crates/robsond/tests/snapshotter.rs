@@ -72,7 +72,9 @@ async fn snapshots_are_taken_when_they_are_due_and_leave_the_log_alone() {
         projections: vec![Arc::new(TraderTables)],
         scopes: Some(Arc::new(TraderScopes)),
     };
-    let report = verify::verify(store.as_ref(), &all, |_| {}).await.unwrap();
+    let scratch = Arc::new(MemoryStore::new());
+    scratch.register(TENANT).await.unwrap();
+    let report = verify::verify(&store, &scratch, &all, |_| {}).await.unwrap();
     assert_eq!(report.damages, []);
     assert_eq!(report.snapshots, taken.len() as u64);
 

@@ -5,7 +5,7 @@
 mod engine_diff;
 mod rebuild;
 mod restored;
-mod scratch;
+pub(crate) mod scratch;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

@@ -9,14 +9,14 @@ use crate::failure::Failure;
 
 /// A database of one tenant, in a folder of its own.
 #[derive(Debug)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     store: Arc<AnyStore>,
     _folder: tempfile::TempDir,
 }
 
 impl Scratch {
     /// A new one: a file, so that its size is not the memory's; in memory where the build has no SQLite.
-    pub(super) async fn open(tenant: TenantId) -> Result<Self, Failure> {
+    pub(crate) async fn open(tenant: TenantId) -> Result<Self, Failure> {
         let folder = tempfile::Builder::new().prefix("robson-replay-").tempdir();
         let folder = folder.map_err(|error| {
             Failure::error(format!("there is no place for a temporary database: {error}"))
@@ -31,12 +31,12 @@ impl Scratch {
         Ok(Self { store: Arc::new(store), _folder: folder })
     }
 
-    pub(super) const fn store(&self) -> &Arc<AnyStore> {
+    pub(crate) const fn store(&self) -> &Arc<AnyStore> {
         &self.store
     }
 
     /// Closes the file before its folder goes.
-    pub(super) async fn close(self) {
+    pub(crate) async fn close(self) {
         self.store.close().await;
     }
 }

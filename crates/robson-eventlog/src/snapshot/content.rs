@@ -3,7 +3,7 @@
 //! A row is a list of values in the order of the table's columns, whose names stand beside, so that a snapshot
 //! can be read by eye and not be misread after a column came or went.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -149,7 +149,13 @@ fn write_value(text: &mut String, value: &Value) {
     match value {
         // Canonical already, and not worth taking apart.
         Value::Json(payload) => text.push_str(payload.as_str()),
-        other => text.push_str(&other.to_json().to_string()),
+        // What needs no escape.
+        Value::Uuid(id) => drop(write!(text, "\"{id}\"")),
+        Value::Decimal(decimal) => drop(write!(text, "\"{decimal}\"")),
+        Value::Timestamp(at) => drop(write!(text, "\"{at}\"")),
+        Value::Null | Value::Text(_) | Value::Integer(_) | Value::Boolean(_) | Value::Bytes(_) => {
+            text.push_str(&value.to_json().to_string());
+        }
     }
 }
 
@@ -282,6 +288,11 @@ impl<'de> Visitor<'de> for RowsSeed {
         while let Some(row) = seq.next_element_seed(RowSeed { table: self.table })? {
             if let Some(misfit) = self.table.misfit(&row) {
                 return Err(A::Error::custom(misfit));
+            }
+            // Rows are looked up by their order.
+            let columns = self.table.key_columns;
+            if rows.last().is_some_and(|last: &Row| last.0[..columns] >= row.0[..columns]) {
+                return Err(A::Error::custom(format!("the rows of {} are out of order", self.table.name)));
             }
             rows.push(row);
         }

@@ -1,7 +1,6 @@
 //! Restoring: the newest snapshot that can be trusted, then the events behind it that belong to its scope; where
 //! there is none, the log from its beginning. Writes nothing.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{BadSnapshot, Content, Scope, Scopes, Snapshot};
@@ -11,7 +10,7 @@ use crate::names::TenantId;
 use crate::projection::{FoldError, Projection, RowKey, Rows};
 use crate::replay::{self, ReplayError};
 use crate::store::{EventQuery, Store, StoreError};
-use crate::table::Table;
+use crate::table::{Row, Table, Value};
 
 const PAGE: usize = 2_000;
 
@@ -68,7 +67,7 @@ pub async fn restore<S: Store>(
         asked = as_of - 1;
     }
     let whole = replay::fold_all(store, tenant, projections.to_vec(), log_seq, |_| {}).await?;
-    let rows = own_rows(&whole, &tables, scopes, scope, &BTreeSet::new());
+    let rows = own_rows(&whole, &tables, scopes, scope);
     Ok(Restored { rows, log_seq, snapshot: None, rejected })
 }
 
@@ -97,13 +96,14 @@ async fn begin<S: Store>(
     })
 }
 
-/// The rows of a scope, and the fold of what comes behind them.
+/// The rows of a scope, and the fold of what comes behind them. Of the rows, only those that an event touches are
+/// taken up.
 struct Tail<'a> {
     projections: &'a [Arc<dyn Projection>],
     scopes: &'a dyn Scopes,
     scope: &'a Scope,
+    content: Content,
     rows: Rows,
-    context: BTreeSet<RowKey>,
 }
 
 impl<'a> Tail<'a> {
@@ -113,22 +113,7 @@ impl<'a> Tail<'a> {
         scope: &'a Scope,
         content: Content,
     ) -> Self {
-        let (mut rows, mut context) = (Rows::default(), BTreeSet::new());
-        for (of, is_context) in content
-            .own
-            .into_iter()
-            .map(|of| (of, false))
-            .chain(content.context.into_iter().map(|of| (of, true)))
-        {
-            for row in of.rows {
-                let key = RowKey { table: of.table.name, key: row.key(of.table) };
-                if is_context {
-                    context.insert(key.clone());
-                }
-                rows.load(key, Some(row));
-            }
-        }
-        Self { projections, scopes, scope, rows, context }
+        Self { projections, scopes, scope, content, rows: Rows::default() }
     }
 
     async fn fold<S: Store>(
@@ -156,8 +141,7 @@ impl<'a> Tail<'a> {
 
     fn fold_event(&mut self, event: &RecordedEvent) -> Result<(), ReplayError> {
         for projection in self.projections {
-            let belongs = self.belongs(projection.as_ref(), event);
-            let folded = belongs.and_then(|belongs| {
+            let folded = self.belongs(projection.as_ref(), event).and_then(|belongs| {
                 if belongs { replay::fold_into(projection.as_ref(), event, &mut self.rows) } else { Ok(()) }
             });
             folded.map_err(|source| ReplayError::Fold {
@@ -166,42 +150,99 @@ impl<'a> Tail<'a> {
                 source,
             })?;
         }
-        // Nothing is taken back in a replay, so nothing needs to be remembered.
-        self.rows.take_changes(&[]);
+        self.rows.keep_changes();
         Ok(())
     }
 
     /// Whether an event changes rows of the scope, or rows of its context and nothing else.
-    fn belongs(&self, projection: &dyn Projection, event: &RecordedEvent) -> Result<bool, FoldError> {
-        let keys = projection.keys(event, &self.rows)?;
+    fn belongs(&mut self, projection: &dyn Projection, event: &RecordedEvent) -> Result<bool, FoldError> {
+        let keys = self.take_up(projection, event)?;
         if keys.is_empty() {
             return Ok(false);
         }
-        let is_own = |key: &RowKey| self.rows.peek(key).is_some() && !self.context.contains(key);
+        let is_own = |key: &RowKey| self.rows.peek(key).is_some() && !self.is_context(key);
         Ok(keys.iter().any(is_own)
-            || keys.iter().all(|key| self.context.contains(key))
+            || keys.iter().all(|key| self.is_context(key))
             || self.scopes.names(event).contains(self.scope))
     }
 
-    fn own_rows(&self, tables: &[&'static Table]) -> Vec<TableRows> {
-        own_rows(&self.rows, tables, self.scopes, self.scope, &self.context)
+    /// Takes up the rows of the snapshot that an event touches; what is not in it stays untold.
+    fn take_up(
+        &mut self,
+        projection: &dyn Projection,
+        event: &RecordedEvent,
+    ) -> Result<Vec<RowKey>, FoldError> {
+        loop {
+            let keys = projection.keys(event, &self.rows)?;
+            let mut found_more = false;
+            for key in keys.iter().filter(|key| !self.rows.holds(key)).cloned().collect::<Vec<_>>() {
+                let row = find(&self.content.own, &key).or_else(|| find(&self.content.context, &key));
+                if let Some(row) = row.cloned() {
+                    self.rows.load(key, Some(row));
+                    found_more = true;
+                }
+            }
+            if !found_more {
+                return Ok(keys);
+            }
+        }
+    }
+
+    fn is_context(&self, key: &RowKey) -> bool {
+        find(&self.content.context, key).is_some()
+    }
+
+    /// The scope's rows as they stand now: those of the snapshot, with what was changed in their place.
+    fn own_rows(mut self, tables: &[&'static Table]) -> Vec<TableRows> {
+        let mut own = std::mem::take(&mut self.content.own);
+        for TableRows { table, rows } in self.rows.take_changes(tables) {
+            let place = own.iter().position(|of| of.table == table);
+            let place = place.unwrap_or_else(|| {
+                own.push(TableRows { table, rows: Vec::new() });
+                own.len() - 1
+            });
+            let of = &mut own[place];
+            let mut added = Vec::new();
+            for row in rows {
+                let key = RowKey { table: table.name, key: row.key(table) };
+                match of.rows.binary_search_by(|kept| cmp(table, kept, &key.key)) {
+                    Ok(index) => of.rows[index] = row,
+                    Err(_) if self.is_context(&key) => {}
+                    Err(_) => added.push(row),
+                }
+            }
+            let find = |key: &RowKey| self.rows.peek(key).cloned();
+            added.retain(|row| self.scopes.owners(table, row, &find).contains(self.scope));
+            if !added.is_empty() {
+                of.rows.append(&mut added);
+                of.rows.sort_by(|a, b| a.0[..table.key_columns].cmp(&b.0[..table.key_columns]));
+            }
+        }
+        let place = |of: &TableRows| tables.iter().position(|table| *table == of.table);
+        own.retain(|of| !of.rows.is_empty());
+        own.sort_by_key(place);
+        own
     }
 }
 
+/// The row under a key, among rows by rising key.
+fn find<'a>(tables: &'a [TableRows], key: &RowKey) -> Option<&'a Row> {
+    tables.iter().filter(|of| of.table.name == key.table).find_map(|of| {
+        let index = of.rows.binary_search_by(|row| cmp(of.table, row, &key.key)).ok()?;
+        of.rows.get(index)
+    })
+}
+
+fn cmp(table: &Table, row: &Row, key: &[Value]) -> std::cmp::Ordering {
+    row.0[..table.key_columns].cmp(key)
+}
+
 /// The rows of a scope among those of a fold.
-fn own_rows(
-    rows: &Rows,
-    tables: &[&'static Table],
-    scopes: &dyn Scopes,
-    scope: &Scope,
-    context: &BTreeSet<RowKey>,
-) -> Vec<TableRows> {
+fn own_rows(rows: &Rows, tables: &[&'static Table], scopes: &dyn Scopes, scope: &Scope) -> Vec<TableRows> {
     let find = |key: &RowKey| rows.peek(key).cloned();
     let of = |table: &'static Table| {
-        let own = rows.of_table(table).into_iter().filter(|row| {
-            (context.is_empty() || !context.contains(&RowKey { table: table.name, key: row.key(table) }))
-                && scopes.owners(table, row, &find).contains(scope)
-        });
+        let own = rows.of_table(table).into_iter();
+        let own = own.filter(|row| scopes.owners(table, row, &find).contains(scope));
         TableRows { table, rows: own.cloned().collect() }
     };
     tables.iter().map(|table| of(table)).filter(|of| !of.rows.is_empty()).collect()

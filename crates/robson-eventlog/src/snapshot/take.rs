@@ -1,14 +1,12 @@
 //! Taking a snapshot: the rows of a scope and the head in one snapshot of the database. Keeps nothing by itself.
 
-use std::collections::BTreeMap;
-
 use super::content::ZSTD;
 use super::{Content, Part, Scope, Scopes, Snapshot};
 use crate::batch::{Head, TableRows};
 use crate::names::TenantId;
 use crate::projection::RowKey;
 use crate::store::{EventQuery, RowQuery, Store, StoreError};
-use crate::table::{Row, Table};
+use crate::table::Row;
 use crate::time::Timestamp;
 
 /// A snapshot that an append can keep.
@@ -92,20 +90,27 @@ fn sorted_out<'a>(
     found: impl Iterator<Item = (&'a Part, Vec<Row>)>,
 ) -> Content {
     let (context, own): (Vec<_>, Vec<_>) = found.partition(|(part, _)| part.is_context);
-    let by_key: BTreeMap<RowKey, Row> = own.iter().flat_map(|(part, rows)| keyed(part.table, rows)).collect();
     let tables = |found: Vec<(&Part, Vec<Row>)>| {
         let rows = found.into_iter().map(|(part, rows)| TableRows { table: part.table, rows });
         rows.filter(|of| !of.rows.is_empty()).collect::<Vec<_>>()
     };
     let (mut own, context) = (tables(own), tables(context));
-    for of in &mut own {
-        let find = |key: &RowKey| by_key.get(key).cloned();
-        of.rows.retain(|row| scopes.owners(of.table, row, &find).contains(scope));
+    let keep: Vec<Vec<bool>> = own.iter().map(|of| owned(scopes, scope, of, &own)).collect();
+    for (of, keep) in own.iter_mut().zip(keep) {
+        let mut keep = keep.into_iter();
+        of.rows.retain(|_| keep.next() == Some(true));
     }
     own.retain(|of| !of.rows.is_empty());
     Content { own, context }
 }
 
-fn keyed<'a>(table: &'static Table, rows: &'a [Row]) -> impl Iterator<Item = (RowKey, Row)> + 'a {
-    rows.iter().map(move |row| (RowKey { table: table.name, key: row.key(table) }, row.clone()))
+/// Which rows of a table are of the scope, given all that were found.
+fn owned(scopes: &dyn Scopes, scope: &Scope, of: &TableRows, found: &[TableRows]) -> Vec<bool> {
+    let find = |key: &RowKey| {
+        let table = found.iter().find(|of| of.table.name == key.table)?;
+        let columns = table.table.key_columns;
+        let index = table.rows.binary_search_by(|row| row.0[..columns].cmp(&key.key)).ok()?;
+        table.rows.get(index).cloned()
+    };
+    of.rows.iter().map(|row| scopes.owners(of.table, row, &find).contains(scope)).collect()
 }

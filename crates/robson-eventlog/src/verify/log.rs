@@ -13,7 +13,7 @@ use crate::batch::Head;
 use crate::event::RecordedEvent;
 use crate::names::{StreamKey, TenantId};
 use crate::projection::{Projection, Rows};
-use crate::replay;
+use crate::replay::{Replay, ReplayError};
 use crate::store::{Direction, EventQuery, Store, StoreError};
 use crate::table::Table;
 
@@ -22,13 +22,13 @@ const HEAD: &str = "log_head";
 
 /// What the log has given so far.
 #[derive(Debug)]
-pub(super) struct Walk {
-    pub(super) tenant: TenantId,
-    pub(super) projections: Vec<Arc<dyn Projection>>,
+pub(super) struct Walk<S, T> {
     pub(super) tables: Vec<&'static Table>,
     pub(super) damages: Damages,
     pub(super) streams: BTreeMap<StreamKey, i64>,
-    pub(super) rows: Rows,
+    /// What is folded on the way, up to the last snapshot or page.
+    pub(super) replay: Replay<S, T>,
+    projections: Vec<Arc<dyn Projection>>,
     /// The last event that was read, as a head would name it.
     at: Head,
     events: u64,
@@ -40,22 +40,21 @@ pub(super) struct Walk {
     named: Head,
 }
 
-impl Walk {
+impl<S: Store, T: Store> Walk<S, T> {
     pub(super) fn new(
-        tenant: TenantId,
+        replay: Replay<S, T>,
         projections: Vec<Arc<dyn Projection>>,
         keys: Keys,
         snapshots: Snapshots,
         damages: Damages,
     ) -> Self {
-        let tables = projections.iter().flat_map(|projection| projection.tables()).copied().collect();
+        let tables = replay.generation().tables.clone();
         Self {
-            tenant,
-            projections,
             tables,
             damages,
             streams: BTreeMap::new(),
-            rows: Rows::default(),
+            replay,
+            projections,
             at: Head::EMPTY,
             events: 0,
             keys,
@@ -65,37 +64,52 @@ impl Walk {
         }
     }
 
+    pub(super) fn tenant(&self) -> TenantId {
+        self.replay.tenant()
+    }
+
+    /// The database that is verified.
+    pub(super) fn store(&self) -> Arc<S> {
+        Arc::clone(self.replay.source())
+    }
+
     /// Whether the rows are those of a sound log.
     pub(super) const fn is_sound(&self) -> bool {
         self.halted.is_none()
     }
 
     /// Reads on, up to a head that the database named.
-    pub(super) async fn go_to<S: Store>(
+    pub(super) async fn go_to(
         &mut self,
-        store: &S,
         head: Head,
         progress: &mut (impl FnMut(Progress) + Send),
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), ReplayError> {
         self.named = head;
+        let (store, tenant) = (self.store(), self.tenant());
         // Where places are missing at the end, the last event tells: a head may name any place.
-        let end = head.log_seq.min(last_place(store, self.tenant).await?.unwrap_or(head.log_seq));
+        let end = head.log_seq.min(last_place(store.as_ref(), tenant).await?.unwrap_or(head.log_seq));
         let mut after = self.at.log_seq;
         while after < end {
-            let (found, up_to) = pages::places(store, self.tenant, after, end).await?;
+            let (found, up_to) = pages::places(store.as_ref(), tenant, after, end).await?;
+            let mut unfolded = Vec::with_capacity(found.len());
             for found in found {
                 match found {
-                    Found::Event(event) => {
-                        if !self.step(&event) {
-                            continue;
+                    Found::Event(event) if self.step(&event) => {
+                        let is_snapshot = self.snapshots.wait_for(event.log_seq);
+                        if self.is_sound() {
+                            unfolded.push((*event).clone());
                         }
-                        self.snapshots
-                            .compare(store, &event, &self.rows, self.halted.is_none(), &mut self.damages)
-                            .await?;
+                        if is_snapshot {
+                            self.fold(std::mem::take(&mut unfolded)).await?;
+                            let replay = self.halted.is_none().then_some(&self.replay);
+                            self.snapshots.compare(store.as_ref(), &event, replay, &mut self.damages).await?;
+                        }
                     }
+                    Found::Event(_) => {}
                     Found::Unreadable { log_seq, why } => self.pass_unreadable(log_seq, &why),
                 }
             }
+            self.fold(unfolded).await?;
             after = up_to;
             progress(Progress {
                 part: PART,
@@ -104,6 +118,24 @@ impl Walk {
             });
         }
         Ok(())
+    }
+
+    /// Folds the next events, which are sound.
+    async fn fold(&mut self, events: Vec<RecordedEvent>) -> Result<(), ReplayError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let (snapshots, projections) = (&mut self.snapshots, &self.projections);
+        let mut seen = |event: &RecordedEvent, rows: &Rows| snapshots.observe(event, projections, rows);
+        match self.replay.fold_read(events, &mut seen).await {
+            Ok(()) => self.replay.settle().await,
+            Err(ReplayError::Fold { log_seq, event_type, source }) => {
+                self.damages.add(PART, Some(log_seq), format!("{event_type} does not fold: {source}"));
+                self.halted = Some(format!("event {log_seq} does not fold"));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Checks one event; whether it stands at its place for the first time.
@@ -136,24 +168,7 @@ impl Walk {
         self.keys.check(event, must_have, &mut self.damages);
         self.events += 1;
         self.at = Head { log_seq: place, chain_hash: event.hash, ingested_at: event.ingested_at };
-        if self.halted.is_none() {
-            self.fold(event);
-        }
         true
-    }
-
-    fn fold(&mut self, event: &RecordedEvent) {
-        for projection in &self.projections {
-            if let Err(error) = replay::fold_into(projection.as_ref(), event, &mut self.rows) {
-                let what = format!("{} does not fold: {error}", event.event_type);
-                self.damages.add(PART, Some(event.log_seq), what);
-                self.halted = Some(format!("event {} does not fold", event.log_seq));
-                return;
-            }
-        }
-        // Nothing is taken back, so nothing needs to be remembered.
-        self.rows.take_changes(&[]);
-        self.snapshots.observe(event, &self.projections, &self.rows);
     }
 
     /// Takes note of damage of the log itself.
@@ -181,7 +196,7 @@ impl Walk {
     }
 
     /// Compares the end of the log with the head, and what is left of the keys and snapshots with the log.
-    pub(super) async fn check_end<S: Store>(&mut self, store: &S) -> Result<(), StoreError> {
+    pub(super) async fn check_end(&mut self) -> Result<(), StoreError> {
         let Head { log_seq, chain_hash, ingested_at } = self.named;
         if self.at.log_seq < log_seq {
             self.pass_missing(log_seq + 1);
@@ -194,8 +209,8 @@ impl Walk {
                 format!("it was moved at {ingested_at}, its event at {}", self.at.ingested_at),
             );
         }
-        let last = EventQuery { direction: Direction::Backward, limit: 1, ..EventQuery::all(self.tenant) };
-        let page = store.read(&last).await?;
+        let last = EventQuery { direction: Direction::Backward, limit: 1, ..EventQuery::all(self.tenant()) };
+        let page = self.store().read(&last).await?;
         if let Some(last) = page.events.first().filter(|last| last.log_seq > page.head) {
             self.harm(last.log_seq, format!("it lies behind the head, which is {}", page.head));
         }

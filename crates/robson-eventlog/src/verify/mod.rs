@@ -18,8 +18,9 @@ use std::sync::Arc;
 use crate::batch::Head;
 use crate::names::TenantId;
 use crate::projection::Projection;
+use crate::replay::{Replay, ReplayError, ReplayOptions};
 use crate::snapshot::Scopes;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use damage::Damages;
 use keys::Keys;
 use log::Walk;
@@ -85,26 +86,34 @@ impl Report {
     }
 }
 
-/// Verifies a tenant's log and everything beside it.
+/// Verifies a tenant's log and everything beside it. What the log gives is folded into a scratch database, which
+/// knows the tenant and is given back as it was.
 ///
 /// # Errors
-/// As the store says, where it cannot be read at all. What it reads and finds wrong is in the report.
-pub async fn verify<S: Store>(
-    store: &S,
+/// As the databases say, where they cannot be read or written at all. What is read and found wrong is in the report.
+pub async fn verify<S: Store, T: Store>(
+    store: &Arc<S>,
+    scratch: &Arc<T>,
     verification: &Verification,
     mut progress: impl FnMut(Progress) + Send,
-) -> Result<Report, StoreError> {
+) -> Result<Report, ReplayError> {
     let Verification { tenant, projections, scopes } = verification;
     let mut damages = Damages::default();
     // Whatever is in the log up to this head has its keys already, so they may be read first.
     let head = store.head(*tenant).await?;
-    let keys = Keys::load(store, *tenant, head.log_seq, &mut damages, &mut progress).await?;
+    let keys = Keys::load(store.as_ref(), *tenant, head.log_seq, &mut damages, &mut progress).await?;
     let tables = projections.iter().flat_map(|projection| projection.tables()).copied().collect();
-    let snapshots = Snapshots::list(store, *tenant, scopes.clone(), tables, &mut damages).await?;
-    let mut walk = Walk::new(*tenant, projections.clone(), keys, snapshots, damages);
-    walk.go_to(store, head, &mut progress).await?;
-    walk.check_end(store).await?;
-    tables::check_streams(store, &mut walk, &mut progress).await?;
-    let rows = tables::check_rows(store, &mut walk, &mut progress).await?;
+    let snapshots = Snapshots::list(store.as_ref(), *tenant, scopes.clone(), tables, &mut damages).await?;
+    let options = ReplayOptions::new(*tenant, projections.clone(), 0);
+    // Whatever an earlier one left there is not known to be of this log.
+    let next = options.next_generation();
+    scratch.abandon_rebuild(&next).await.map_err(ReplayError::Target)?;
+    let replay = Replay::begin(Arc::clone(store), Arc::clone(scratch), options).await?;
+    let mut walk = Walk::new(replay, projections.clone(), keys, snapshots, damages);
+    walk.go_to(head, &mut progress).await?;
+    walk.check_end().await?;
+    tables::check_streams(&mut walk, &mut progress).await?;
+    let rows = tables::check_rows(&mut walk, &mut progress).await?;
+    scratch.abandon_rebuild(&next).await.map_err(ReplayError::Target)?;
     Ok(walk.finish(rows))
 }

@@ -10,6 +10,7 @@ use crate::batch::TableRows;
 use crate::event::RecordedEvent;
 use crate::names::TenantId;
 use crate::projection::{Projection, RowKey, Rows};
+use crate::replay::Replay;
 use crate::snapshot::{BadSnapshot, Content, SNAPSHOTS, Scope, Scopes, Snapshot};
 use crate::store::{RowQuery, Store, StoreError};
 use crate::table::{Row, Table, Value};
@@ -17,6 +18,8 @@ use crate::table::{Row, Table, Value};
 const PART: &str = SNAPSHOTS.name;
 /// Snapshots of one read: they may be large.
 const ROWS: usize = 8;
+/// Rows of a scope that are read at once.
+const KEYS: usize = 2_000;
 
 /// The snapshots that there are, and the rows of their scopes as the walk finds them.
 #[derive(Debug)]
@@ -94,17 +97,21 @@ impl Snapshots {
         }
     }
 
-    /// Compares the snapshots that end with an event, which was folded just now.
-    pub(super) async fn compare<S: Store>(
+    /// Whether a snapshot ends at a place, so that what was read up to it must be folded.
+    pub(super) fn wait_for(&self, log_seq: i64) -> bool {
+        self.waiting.contains_key(&log_seq)
+    }
+
+    /// Compares the snapshots that end with an event, which was folded just now; without a replay, only what they say
+    /// of their place.
+    pub(super) async fn compare<S: Store, T: Store>(
         &mut self,
         store: &S,
         event: &RecordedEvent,
-        rows: &Rows,
-        is_sound: bool,
+        replay: Option<&Replay<S, T>>,
         damages: &mut Damages,
     ) -> Result<(), StoreError> {
-        let Some(keys) = self.waiting.remove(&event.log_seq) else { return Ok(()) };
-        for key in keys {
+        for key in self.waiting.remove(&event.log_seq).unwrap_or_default() {
             let found = store.rows(self.tenant, &SNAPSHOTS, &RowQuery::keys(vec![key.clone()])).await?;
             let Some(snapshot) = found.into_iter().next().and_then(Snapshot::from_row) else { continue };
             let what = if snapshot.as_of_event_id.is_some_and(|id| id != event.event_id) {
@@ -112,7 +119,7 @@ impl Snapshots {
             } else if snapshot.as_of_time != event.ingested_at && snapshot.as_of_event_id.is_some() {
                 Some(format!("it says that its last event was appended at {}", snapshot.as_of_time))
             } else {
-                self.differs(&snapshot, rows, is_sound)
+                self.differs(&snapshot, replay).await?
             };
             if let Some(what) = what {
                 damages.add(PART, Some(event.log_seq), format!("{}: {what}", name(&key)));
@@ -122,21 +129,25 @@ impl Snapshots {
     }
 
     /// What is wrong with the content of a snapshot, given the rows of its place.
-    fn differs(&mut self, snapshot: &Snapshot, rows: &Rows, is_sound: bool) -> Option<String> {
-        let scope = self.scope_of(snapshot)?;
-        let fold_version = self.scopes.as_ref()?.fold_version();
-        match Content::decode(snapshot, &self.tables, fold_version) {
+    async fn differs<S: Store, T: Store>(
+        &mut self,
+        snapshot: &Snapshot,
+        replay: Option<&Replay<S, T>>,
+    ) -> Result<Option<String>, StoreError> {
+        let scope = self.scope_of(snapshot);
+        let (Some(scope), Some(scopes)) = (scope, &self.scopes) else { return Ok(None) };
+        let content = match Content::decode(snapshot, &self.tables, scopes.fold_version()) {
+            Ok(content) => content,
             Err(BadSnapshot::OtherFold { .. }) => {
                 self.other_folds += 1;
-                None
+                return Ok(None);
             }
-            Err(bad) => Some(bad.to_string()),
-            Ok(_) if !is_sound => None,
-            Ok(content) => {
-                self.compared += 1;
-                difference(&content, self.owned.get(&scope)?, &self.tables, rows)
-            }
-        }
+            Err(bad) => return Ok(Some(bad.to_string())),
+        };
+        let Some(replay) = replay else { return Ok(None) };
+        self.compared += 1;
+        let owned = self.owned.get(&scope).cloned().unwrap_or_default();
+        difference(content, owned, &self.tables, replay).await
     }
 
     /// What is left ends with no event of the log; `walked` is the place up to which it was read.
@@ -173,28 +184,31 @@ fn name(key: &[Value]) -> String {
     format!("{} {} at {}", text(0), text(1), text(2))
 }
 
-/// The first difference between a snapshot and the rows of its place.
-fn difference(
-    content: &Content,
-    owned: &BTreeSet<RowKey>,
+/// The first difference between a snapshot and the rows of its place, table by table.
+async fn difference<S: Store, T: Store>(
+    content: Content,
+    owned: BTreeSet<RowKey>,
     tables: &[&'static Table],
-    rows: &Rows,
-) -> Option<String> {
-    let keyed = |of: &TableRows| {
-        let table = of.table;
-        of.rows
-            .iter()
-            .map(|row| (RowKey { table: table.name, key: row.key(table) }, row.clone()))
-            .collect::<Vec<_>>()
-    };
-    let own: BTreeMap<RowKey, Row> = content.own.iter().flat_map(keyed).collect();
-    let context = content.context.iter().flat_map(keyed);
-    let table = |key: &RowKey| tables.iter().find(|table| table.name == key.table).copied();
-    let told = |key: &RowKey, kept: Option<&Row>| rows::difference(table(key)?, kept, rows.peek(key));
-    owned
-        .iter()
-        .filter(|key| !own.contains_key(*key))
-        .find_map(|key| told(key, None))
-        .or_else(|| own.iter().find_map(|(key, row)| told(key, Some(row))))
-        .or_else(|| context.into_iter().find_map(|(key, row)| told(&key, Some(&row))))
+    replay: &Replay<S, T>,
+) -> Result<Option<String>, StoreError> {
+    let mut kept: BTreeMap<RowKey, Option<Row>> = owned.into_iter().map(|key| (key, None)).collect();
+    for TableRows { table, rows } in content.own.into_iter().chain(content.context) {
+        let keyed = |row: Row| (RowKey { table: table.name, key: row.key(table) }, Some(row));
+        kept.extend(rows.into_iter().map(keyed));
+    }
+    let mut kept: Vec<(RowKey, Option<Row>)> = kept.into_iter().collect();
+    while let Some(name) = kept.first().map(|(key, _)| key.table) {
+        let of_table = kept.iter().take_while(|(key, _)| key.table == name).count().min(KEYS);
+        let some: Vec<_> = kept.drain(..of_table).collect();
+        let Some(table) = tables.iter().find(|table| table.name == name) else { continue };
+        let query = RowQuery::keys(some.iter().map(|(key, _)| key.key.clone()).collect());
+        let given = replay.rows(table, &query).await?;
+        let given: BTreeMap<Vec<Value>, Row> = given.into_iter().map(|row| (row.key(table), row)).collect();
+        let differing =
+            some.iter().find_map(|(key, kept)| rows::difference(table, kept.as_ref(), given.get(&key.key)));
+        if differing.is_some() {
+            return Ok(differing);
+        }
+    }
+    Ok(None)
 }

@@ -3,17 +3,15 @@
 //! A writer may go on meanwhile. So what seems to differ is looked at again in one snapshot of the database with
 //! its head, to which the walk is taken first: what differs then is damage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::Progress;
-use super::damage::Damages;
 use super::log::Walk;
 use super::pages::{Pages, ROWS};
 use super::rows::{difference, last_event};
 use crate::log_tables::STREAM_STATE;
-use crate::names::TenantId;
-use crate::projection::RowKey;
-use crate::store::{RowQuery, Store, StoreError};
+use crate::replay::ReplayError;
+use crate::store::{RowQuery, Store};
 use crate::table::{Row, Table, Value};
 
 /// Most rows of a table that are looked at again: behind so many differences nothing is learned from more.
@@ -31,103 +29,129 @@ impl Compared {
     fn doubt(&mut self, key: Vec<Value>) {
         if self.doubts.len() < DOUBTS_MAX { self.doubts.push(key) } else { self.untold += 1 }
     }
+
+    /// Compares kept rows with given ones, which reach at least as far; those behind stay.
+    fn merge(&mut self, table: &Table, kept: Vec<Row>, given: &mut VecDeque<Row>) {
+        self.rows += kept.len() as u64;
+        for kept in kept {
+            let place = kept.key(table);
+            while let Some(missing) = given.pop_front_if(|row| row.key(table) < place) {
+                self.doubt(missing.key(table));
+            }
+            match given.pop_front_if(|row| row.key(table) == place) {
+                Some(row) if row == kept => {}
+                _ => self.doubt(place),
+            }
+        }
+    }
+
+    /// Nothing more is kept: what is still given is missing.
+    fn end(&mut self, table: &Table, given: &mut VecDeque<Row>) {
+        given.drain(..).for_each(|missing| self.doubt(missing.key(table)));
+    }
 }
 
 /// The version of each stream; they rest on the log alone, so they are compared whether or not its events fold.
-pub(super) async fn check_streams<S: Store>(
-    store: &S,
-    walk: &mut Walk,
+pub(super) async fn check_streams<S: Store, T: Store>(
+    walk: &mut Walk<S, T>,
     progress: &mut (impl FnMut(Progress) + Send),
-) -> Result<(), StoreError> {
-    let row = |stream: &str, seq: i64| Row(vec![Value::Text(stream.to_owned()), Value::Integer(seq)]);
-    let given: Vec<Row> = walk.streams.iter().map(|(stream, seq)| row(stream.as_str(), *seq)).collect();
-    let given: Vec<&Row> = given.iter().collect();
-    let compared = compare(store, walk.tenant, &STREAM_STATE, &given, &mut walk.damages, progress).await?;
-    let given = |walk: &Walk, key: &[Value]| match key {
-        [Value::Text(stream)] => {
-            let seq = walk.streams.get(&stream.parse().ok()?)?;
-            Some(row(stream, *seq))
+) -> Result<(), ReplayError> {
+    let (store, tenant) = (walk.store(), walk.tenant());
+    let mut given = walk.streams.iter().map(|(stream, seq)| stream_row(stream.as_str(), *seq)).collect();
+    let mut compared = Compared::default();
+    let mut pages = Pages::new(tenant, &STREAM_STATE, ROWS);
+    loop {
+        let page = pages.next(store.as_ref(), &mut walk.damages).await?;
+        if page.is_empty() {
+            break;
         }
-        _ => None,
-    };
-    look_again(store, walk, &STREAM_STATE, compared, given, progress).await.map(|_| ())
+        compared.merge(&STREAM_STATE, page, &mut given);
+        progress(Progress { part: STREAM_STATE.name, done: compared.rows, total: None });
+    }
+    compared.end(&STREAM_STATE, &mut given);
+    look_again(walk, &STREAM_STATE, compared, progress).await.map(|_| ())
+}
+
+fn stream_row(stream: &str, seq: i64) -> Row {
+    Row(vec![Value::Text(stream.to_owned()), Value::Integer(seq)])
 }
 
 /// The rows of every projection; answers how many were compared.
-pub(super) async fn check_rows<S: Store>(
-    store: &S,
-    walk: &mut Walk,
+pub(super) async fn check_rows<S: Store, T: Store>(
+    walk: &mut Walk<S, T>,
     progress: &mut (impl FnMut(Progress) + Send),
-) -> Result<u64, StoreError> {
+) -> Result<u64, ReplayError> {
     let mut rows = 0;
     for table in walk.tables.clone() {
-        if !walk.is_sound() {
-            break;
+        if walk.is_sound() {
+            let compared = compare(walk, table, progress).await?;
+            rows += look_again(walk, table, compared, progress).await?;
         }
-        let given = walk.rows.of_table(table);
-        let compared = compare(store, walk.tenant, table, &given, &mut walk.damages, progress).await?;
-        let given = |walk: &Walk, key: &[Value]| {
-            walk.rows.peek(&RowKey { table: table.name, key: key.to_vec() }).cloned()
-        };
-        rows += look_again(store, walk, table, compared, given, progress).await?;
     }
     Ok(rows)
 }
 
-/// Goes through a table and what the log gives of it, both by rising key.
-async fn compare<S: Store>(
-    store: &S,
-    tenant: TenantId,
+/// Goes through a table and what the log gives of it, both by rising key and by pages.
+async fn compare<S: Store, T: Store>(
+    walk: &mut Walk<S, T>,
     table: &'static Table,
-    given: &[&Row],
-    damages: &mut Damages,
     progress: &mut (impl FnMut(Progress) + Send),
-) -> Result<Compared, StoreError> {
+) -> Result<Compared, ReplayError> {
+    let (store, tenant) = (walk.store(), walk.tenant());
     let mut compared = Compared::default();
-    let mut given = given.iter().map(|row| (row.key(table), *row)).peekable();
     let mut pages = Pages::new(tenant, table, ROWS);
+    let mut query = RowQuery { limit: Some(ROWS), ..RowQuery::all() };
+    let (mut given, mut is_over) = (VecDeque::new(), false);
     loop {
-        let page = pages.next(store, damages).await?;
-        if page.is_empty() {
-            break;
-        }
-        compared.rows += page.len() as u64;
-        for kept in page {
-            let place = kept.key(table);
-            while let Some((missing, _)) = given.next_if(|(key, _)| *key < place) {
-                compared.doubt(missing);
+        let page = pages.next(store.as_ref(), &mut walk.damages).await?;
+        let last = page.last().map(|row| row.key(table));
+        let reaches = |given: &VecDeque<Row>| {
+            last.as_ref().is_some_and(|last| given.back().is_some_and(|row| row.key(table) > *last))
+        };
+        while !is_over && !reaches(&given) {
+            if last.is_none() {
+                compared.end(table, &mut given);
             }
-            match given.next_if(|(key, _)| *key == place) {
-                Some((_, row)) if *row == kept => {}
-                _ => compared.doubt(place),
-            }
+            let more = walk.replay.rows(table, &query).await?;
+            is_over = more.len() < ROWS;
+            query.after = more.last().map(|row| row.key(table));
+            given.extend(more);
         }
+        if last.is_none() {
+            compared.end(table, &mut given);
+            return Ok(compared);
+        }
+        compared.merge(table, page, &mut given);
         progress(Progress { part: table.name, done: compared.rows, total: None });
     }
-    given.for_each(|(missing, _)| compared.doubt(missing));
-    Ok(compared)
 }
 
 /// Looks again at what seemed to differ, at one place of the log; answers how many rows were compared.
-async fn look_again<S: Store>(
-    store: &S,
-    walk: &mut Walk,
+async fn look_again<S: Store, T: Store>(
+    walk: &mut Walk<S, T>,
     table: &'static Table,
     compared: Compared,
-    given: impl Fn(&Walk, &[Value]) -> Option<Row> + Send,
     progress: &mut (impl FnMut(Progress) + Send),
-) -> Result<u64, StoreError> {
+) -> Result<u64, ReplayError> {
     let Compared { rows, doubts, untold } = compared;
     if doubts.is_empty() {
         return Ok(rows);
     }
-    let capture = store.capture(walk.tenant, &[(table, RowQuery::keys(doubts.clone()))]).await?;
-    walk.go_to(store, capture.head, progress).await?;
-    let kept: BTreeMap<_, _> = capture.rows.into_iter().flatten().map(|row| (row.key(table), row)).collect();
+    let capture = walk.store().capture(walk.tenant(), &[(table, RowQuery::keys(doubts.clone()))]).await?;
+    walk.go_to(capture.head, progress).await?;
+    let given = if *table == STREAM_STATE {
+        let given = walk.streams.iter().map(|(stream, seq)| stream_row(stream.as_str(), *seq));
+        given.filter(|row| doubts.contains(&row.key(table))).collect()
+    } else {
+        walk.replay.rows(table, &RowQuery::keys(doubts.clone())).await?
+    };
+    let keyed =
+        |rows: Vec<Row>| rows.into_iter().map(|row| (row.key(table), row)).collect::<BTreeMap<_, _>>();
+    let (kept, given) = (keyed(capture.rows.into_iter().flatten().collect()), keyed(given));
     for key in doubts {
-        let (kept, given) = (kept.get(&key), given(walk, &key));
-        if let Some(what) = difference(table, kept, given.as_ref()) {
-            let place = given.as_ref().or(kept).and_then(|row| last_event(table, row));
+        let (kept, given) = (kept.get(&key), given.get(&key));
+        if let Some(what) = difference(table, kept, given) {
+            let place = given.or(kept).and_then(|row| last_event(table, row));
             walk.damages.add(table.name, place, what);
         }
     }
