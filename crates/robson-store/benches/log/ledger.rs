@@ -1,15 +1,17 @@
 //! The ledger as the daemon uses it.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use robson_eventlog::digest::of_log;
-use robson_eventlog::replay::fold_all;
 use robson_eventlog::{
-    Append, Clock, EventQuery, Ledger, LedgerOptions, Outcome, Projection, Store as _, SystemClock, Timestamp,
+    Append, Clock, EventQuery, Ledger, LedgerOptions, Outcome, Projection, Replay, ReplayOptions, Store as _,
+    SystemClock, Timestamp,
 };
 use robson_projector::TraderTables;
+use robson_store::{AnyStore, DatabaseUrl, OpenOptions};
 
 use crate::Plan;
 use crate::database::{Database, TENANT};
@@ -123,16 +125,49 @@ pub(crate) async fn read_stream(database: &Database, plan: &Plan) -> Round {
         .with("months", plan.months)
 }
 
-/// Every table, folded from the whole log in memory.
+fn options() -> ReplayOptions {
+    ReplayOptions::new(TENANT, projections(), 1)
+}
+
+/// Every table, folded from the whole log into a scratch file, as `robson replay` does.
 pub(crate) async fn replay(database: &Database, plan: &Plan) -> Round {
     let store = database.open(plan.fill, plan.months).await;
     let events = count(&store).await;
+    let folder = tempfile::tempdir().unwrap();
+    let url = DatabaseUrl::Sqlite(folder.path().join("scratch.db"));
+    let scratch = Arc::new(AnyStore::open(&url, &OpenOptions::default()).await.unwrap());
+    scratch.register(TENANT).await.unwrap();
     let begun = Instant::now();
-    let rows = fold_all(store.as_ref(), TENANT, projections(), i64::MAX, |_| {}).await.unwrap();
+    let mut replay = Replay::begin(Arc::clone(&store), Arc::clone(&scratch), options()).await.unwrap();
+    replay.fold_up_to(i64::MAX, |_| ControlFlow::Continue(())).await.unwrap();
     let took = begun.elapsed();
-    let count = rows.len();
+    assert_eq!(u64::try_from(replay.log_seq()).unwrap(), events, "not all of the log was folded");
+    scratch.close().await;
     store.close().await;
-    Round::new(events, took, Vec::new()).with("rows", count).with("mebibytes", most_memory_mib())
+    Round::new(events, took, Vec::new()).with("mebibytes", most_memory_mib())
+}
+
+/// Every table, filled beside the live ones and switched over, by the log's writer.
+pub(crate) async fn rebuild(database: &Database, plan: &Plan) -> Round {
+    let store = database.open(plan.fill, plan.months).await;
+    let clock: Arc<dyn Clock> = Arc::new(CountingClock::default());
+    let writer = LedgerOptions {
+        projections: projections(),
+        ..LedgerOptions::new(TENANT, "bench".parse().unwrap(), clock)
+    };
+    let ledger = Ledger::open(Arc::clone(&store), writer).await.unwrap();
+    let (mut folded_at, begun) = (Instant::now(), Instant::now());
+    let rebuilt = ledger.rebuild(options(), |_| {
+        folded_at = Instant::now();
+        ControlFlow::Continue(())
+    });
+    let rebuilt = rebuilt.await.unwrap();
+    let took = begun.elapsed();
+    ledger.close().await;
+    store.close().await;
+    Round::new(u64::try_from(rebuilt.log_seq).unwrap(), took, Vec::new())
+        .with("fold_ms", u64::try_from((folded_at - begun).as_millis()).unwrap())
+        .with("mebibytes", most_memory_mib())
 }
 
 /// The digest of the whole log.
@@ -145,7 +180,7 @@ pub(crate) async fn digest(database: &Database, plan: &Plan) -> Round {
     Round::new(digest.rows, took, Vec::new())
 }
 
-async fn count(store: &robson_store::AnyStore) -> u64 {
+async fn count(store: &AnyStore) -> u64 {
     u64::try_from(store.head(TENANT).await.unwrap().log_seq).unwrap()
 }
 

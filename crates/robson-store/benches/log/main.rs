@@ -6,7 +6,7 @@
 //!
 //! | subject | workloads | what is measured |
 //! | --- | --- | --- |
-//! | `ledger` | `append`, `batch100`, `read`, `replay`, `digest` | the log as the daemon uses it, all tables of the trader on |
+//! | `ledger` | `append`, `batch100`, `read`, `replay`, `rebuild`, `digest` | the log as the daemon uses it, all tables of the trader on |
 //! | `ceiling` | `append` | a loop by hand: the best prepared statements, the same rows, `batch=` events to a commit |
 //! | `scan` | `scan` | an ordered scan of the log, nothing read into events |
 //! | `disk` | `fdatasync` | what every commit waits for |
@@ -96,6 +96,7 @@ async fn run(plan: &Plan) -> Round {
         ("ledger", "batch100") => ledger::append(&database, plan, 100).await,
         ("ledger", "read") => ledger::read_stream(&database, plan).await,
         ("ledger", "replay") => ledger::replay(&database, plan).await,
+        ("ledger", "rebuild") => ledger::rebuild(&database, plan).await,
         ("ledger", "digest") => ledger::digest(&database, plan).await,
         ("ceiling", "append") => ceiling::append(&database, plan).await,
         ("scan", "scan") => ceiling::scan(&database, plan).await,
