@@ -21,7 +21,7 @@ usage: cargo xtask COMMAND
 
   test [--only STEP].. [-- CARGO_TEST_ARGS]
               everything that a change must pass, on every backend; steps: fmt, tidy, clippy, build,
-              codegen, database, test, docs, features; the last line is the sum of all tests
+              codegen, database, test, bench, docs, features; the last line is the sum of all tests
   ci          test, then cargo-deny and every combination of features
   bench [--quick] [--backend sqlite|postgres] [--only FIGURE] [--rounds N] [--log-events N] [--write-docs]
               the log beside what others would use: a table per backend, target/bench/bench.json and a chart;

@@ -8,12 +8,13 @@ use anyhow::{Context, Result, bail, ensure};
 use robson_testkit::PrivateServer;
 use robson_testkit::postgres_server::TEST_DATABASE_URL;
 
+use crate::bench;
 use crate::cargo::{Workspace, cargo, describe, read, succeed};
 use crate::steps::{Steps, Sum};
 use crate::{codegen, tidy};
 
-const STEPS: [&str; 9] =
-    ["fmt", "tidy", "clippy", "build", "codegen", "database", "test", "docs", "features"];
+const STEPS: [&str; 10] =
+    ["fmt", "tidy", "clippy", "build", "codegen", "database", "test", "bench", "docs", "features"];
 
 /// Tells the process-level stories where the built binaries are.
 const BIN_DIR: &str = "ROBSON_BIN_DIR";
@@ -59,6 +60,9 @@ impl Options {
         if options.only.iter().any(|step| step == "test") {
             options.only.extend(["build".to_owned(), "database".to_owned()]);
         }
+        if options.only.iter().any(|step| step == "bench") {
+            options.only.push("build".to_owned());
+        }
         Ok(options)
     }
 }
@@ -89,6 +93,10 @@ pub(crate) fn run_steps(steps: &mut Steps, test_arguments: &[String]) -> Result<
     steps.run("database", || find_database(&mut server).map(none));
     steps.run("test", || run_tests(&workspace, server.as_ref(), test_arguments));
     drop(server);
+    // That every workload of the benchmark still runs; no time is asserted.
+    steps.run("bench", || {
+        bench::run(&["--quick", "--backend", "sqlite"].map(str::to_owned)).map(|_| none(()))
+    });
     steps.run("docs", || {
         let mut doc = cargo();
         doc.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");

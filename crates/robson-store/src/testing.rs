@@ -42,6 +42,13 @@ impl TestDatabase {
         &self.url
     }
 
+    /// Lets the database stay, and tells its URL.
+    #[must_use]
+    pub fn keep(mut self) -> String {
+        self.is_dropped = true;
+        self.url.clone()
+    }
+
     /// Drops the database, whoever is still connected.
     ///
     /// # Errors

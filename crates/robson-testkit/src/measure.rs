@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::future::Future;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
@@ -20,12 +20,14 @@ pub struct Task {
     pub subject: String,
     /// The database: a file that is made anew and removed, or a server on which one is made and dropped.
     pub url: String,
+    /// A database that was made before and stays, in place of a new one.
+    pub database: Option<String>,
     /// What is done, such as `append`.
     pub workload: String,
     /// How many callers ask at the same time.
     pub callers: usize,
     /// How many events are written or read in the measured part.
-    pub events: usize,
+    pub events: u64,
     /// How many events go into one commit, where the subject itself forms them.
     pub batch: usize,
     /// How many events lie in the log before the measured part.
@@ -39,6 +41,7 @@ impl Default for Task {
         Self {
             subject: String::new(),
             url: "memory:".to_owned(),
+            database: None,
             workload: "append".to_owned(),
             callers: 64,
             events: 20_000,
@@ -61,6 +64,7 @@ impl Task {
             match name {
                 "subject" => task.subject = value.to_owned(),
                 "url" => task.url = value.to_owned(),
+                "database" => task.database = Some(value.to_owned()),
                 "workload" => task.workload = value.to_owned(),
                 "callers" => task.callers = above_zero(name, value)?,
                 "events" => task.events = above_zero(name, value)?,
@@ -76,7 +80,8 @@ impl Task {
     /// The database's kind, by its URL.
     #[must_use]
     pub fn backend(&self) -> &str {
-        match self.url.split_once(':').map_or(self.url.as_str(), |(scheme, _)| scheme) {
+        let url = self.database.as_ref().unwrap_or(&self.url);
+        match url.split_once(':').map_or(url.as_str(), |(scheme, _)| scheme) {
             "postgresql" => "postgres",
             scheme => scheme,
         }
@@ -90,45 +95,60 @@ fn above_zero<N: FromStr + PartialOrd + From<u8>>(name: &str, value: &str) -> Re
 
 /// How long a measured part took, as a whole and for each caller's request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Durations {
-    total: Duration,
-    /// Sorted.
-    requests: Vec<Duration>,
+pub struct Took {
+    /// From the first request to the last answer.
+    pub total: Duration,
+    /// Each request's time, in any order; empty where there was but one piece of work.
+    pub waits: Vec<Duration>,
 }
 
-impl Durations {
-    /// One request that took the whole time.
+impl From<Duration> for Took {
+    fn from(total: Duration) -> Self {
+        Self { total, waits: Vec::new() }
+    }
+}
+
+/// What one round measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Round {
+    events: u64,
+    took: Took,
+    extra: Map<String, Value>,
+}
+
+impl Round {
+    /// So many events in such a time.
     #[must_use]
-    pub fn of_one(total: Duration) -> Self {
-        Self { total, requests: vec![total] }
+    pub fn new(events: u64, took: impl Into<Took>) -> Self {
+        Self { events, took: took.into(), extra: Map::new() }
     }
 
-    /// How long the whole took.
+    /// Adds what else is worth knowing.
     #[must_use]
-    pub fn seconds(&self) -> f64 {
-        self.total.as_secs_f64()
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.extra.insert(name.to_owned(), value.into());
+        self
     }
 
-    /// The time within which so many of a hundred requests were answered, in microseconds.
+    /// The line that the subject prints.
     #[must_use]
-    pub fn percentile_us(&self, percent: usize) -> f64 {
-        let last = self.requests.len().saturating_sub(1);
-        self.requests.get(last * percent.min(100) / 100).map_or(0.0, |time| time.as_secs_f64() * 1e6)
-    }
-
-    /// The line that the subject prints: what it was asked, how long it took, and what else it tells.
-    #[must_use]
-    pub fn report(&self, subject: &str, task: &Task, extra: Map<String, Value>) -> String {
+    pub fn report(&self, subject: &str, task: &Task) -> String {
+        let mut waits = self.took.waits.clone();
+        waits.sort_unstable();
+        let percentile_us = |percent: usize| {
+            let last = waits.len().checked_sub(1)?;
+            waits.get(last * percent / 100).map(|wait| wait.as_secs_f64() * 1e6)
+        };
         json!({
             "subject": subject,
             "backend": task.backend(),
             "workload": task.workload,
             "callers": task.callers,
-            "events": task.events,
-            "seconds": self.seconds(),
-            "p50_us": self.percentile_us(50),
-            "p99_us": self.percentile_us(99),
-            "extra": extra,
+            "events": self.events,
+            "seconds": self.took.total.as_secs_f64(),
+            "p50_us": percentile_us(50),
+            "p99_us": percentile_us(99),
+            "extra": self.extra,
         })
         .to_string()
     }
@@ -138,47 +158,45 @@ impl Durations {
 ///
 /// # Errors
 /// The first failure of a request, after which the others' callers have stopped too.
-pub async fn measure<R, F, E>(callers: usize, requests: usize, request: R) -> Result<Durations, String>
+pub async fn measure<R, F, E>(callers: usize, requests: u64, request: R) -> Result<Took, String>
 where
-    R: Fn(usize) -> F + Clone + Send + 'static,
+    R: Fn(u64) -> F + Clone + Send + 'static,
     F: Future<Output = Result<(), E>> + Send,
     E: Display + Send + 'static,
 {
-    let next = Arc::new(AtomicUsize::new(0));
+    let next = Arc::new(AtomicU64::new(0));
     let start = Arc::new(Barrier::new(callers + 1));
     let tasks: Vec<_> = (0..callers)
         .map(|_| {
             let (next, start, request) = (Arc::clone(&next), Arc::clone(&start), request.clone());
             tokio::spawn(async move {
-                let mut durations = Vec::with_capacity(requests / callers + 1);
+                let mut waits = Vec::new();
                 start.wait().await;
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     if number >= requests {
-                        return Ok(durations);
+                        return Ok(waits);
                     }
-                    let (outcome, duration) = timed(request(number)).await;
+                    let (outcome, wait) = timed(request(number)).await;
                     if let Err(failure) = outcome {
                         next.fetch_max(requests, Ordering::Relaxed);
                         return Err(failure.to_string());
                     }
-                    durations.push(duration);
+                    waits.push(wait);
                 }
             })
         })
         .collect();
     let (outcome, total) = timed(async {
         start.wait().await;
-        let mut all = Vec::with_capacity(requests);
+        let mut all = Vec::new();
         for task in tasks {
             all.extend(task.await.map_err(|failure| failure.to_string())??);
         }
         Ok::<_, String>(all)
     })
     .await;
-    let mut requests = outcome?;
-    requests.sort_unstable();
-    Ok(Durations { total, requests })
+    Ok(Took { total, waits: outcome? })
 }
 
 /// Runs something to its end and tells how long it took.
@@ -216,14 +234,18 @@ mod tests {
                 std::future::ready(Ok::<(), String>(()))
             }
         };
-        let durations = measure(3, 100, request).await.unwrap();
+        let took = measure(3, 100, request).await.unwrap();
         let mut made = made.lock().unwrap().clone();
         made.sort_unstable();
         assert_eq!(made, (0..100).collect::<Vec<_>>());
-        assert_eq!(durations.requests.len(), 100);
-        assert!(durations.percentile_us(50) <= durations.percentile_us(99));
-        let line: Value = serde_json::from_str(&durations.report("x", &Task::default(), Map::new())).unwrap();
-        assert_eq!((&line["subject"], &line["workload"]), (&json!("x"), &json!("append")));
+        assert_eq!(took.waits.len(), 100);
+        let line = Round::new(100, took).with("commits", 7).report("x", &Task::default());
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            (&line["subject"], &line["events"], &line["extra"]["commits"]),
+            (&json!("x"), &json!(100), &json!(7))
+        );
+        assert!(line["p50_us"].as_f64() <= line["p99_us"].as_f64());
     }
 
     #[tokio::test]

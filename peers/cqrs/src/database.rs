@@ -3,7 +3,6 @@
 use std::str::FromStr as _;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Map, Value, json};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, SqlitePool};
@@ -25,7 +24,7 @@ pub(crate) async fn open_sqlite(url: &str, connections: u32) -> Result<SqlitePoo
 }
 
 /// What the database says of its durability.
-pub(crate) async fn sqlite_settings(pool: &SqlitePool) -> Result<Map<String, Value>> {
+pub(crate) async fn sqlite_settings(pool: &SqlitePool) -> Result<String> {
     let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(pool).await?;
     let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(pool).await?;
     let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(pool).await?;
@@ -33,7 +32,7 @@ pub(crate) async fn sqlite_settings(pool: &SqlitePool) -> Result<Map<String, Val
         (journal.as_str(), synchronous) == ("wal", 2),
         "not durable: {journal}, synchronous={synchronous}"
     );
-    Ok(Map::from_iter([("settings".to_owned(), json!(format!("SQLite {version}, WAL, synchronous=FULL")))]))
+    Ok(format!("SQLite {version}, WAL, synchronous=FULL"))
 }
 
 /// A database of its own on a server.
@@ -62,7 +61,7 @@ impl PostgresDatabase {
     }
 
     /// What the server says of its durability.
-    pub(crate) async fn settings(&self) -> Result<Map<String, Value>> {
+    pub(crate) async fn settings(&self) -> Result<String> {
         let mut settings = Vec::new();
         for name in ["fsync", "full_page_writes", "synchronous_commit"] {
             let value: String = sqlx::query_scalar(&format!("SHOW {name}")).fetch_one(&self.pool).await?;
@@ -70,8 +69,7 @@ impl PostgresDatabase {
             settings.push(format!("{name}={value}"));
         }
         let version: String = sqlx::query_scalar("SHOW server_version").fetch_one(&self.pool).await?;
-        let text = format!("PostgreSQL {version}, {}", settings.join(", "));
-        Ok(Map::from_iter([("settings".to_owned(), json!(text))]))
+        Ok(format!("PostgreSQL {version}, {}", settings.join(", ")))
     }
 
     pub(crate) async fn remove(self) -> Result<()> {

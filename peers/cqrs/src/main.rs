@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
 use cqrs_es::{CqrsFramework, EventStore};
-use peer_measure::{Durations, Task, measure};
+use peer_measure::{Round, Task, measure};
 use uuid::Uuid;
 
 use database::{PostgresDatabase, open_sqlite, sqlite_settings};
@@ -18,30 +18,33 @@ use order::{Order, OrderSubmitted, Submit};
 /// As many as the libraries' own functions open; fewer and more were no faster.
 const CONNECTIONS: u32 = 10;
 
+/// Commands that are not measured: connections are opened and statements prepared by them.
+const WARM_UP: u64 = 100;
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let task = Task::from_words(std::env::args().skip(1)).map_err(|error| anyhow!(error))?;
     match task.backend() {
         "sqlite" => {
             let pool = open_sqlite(&task.url, CONNECTIONS).await?;
-            let extra = sqlite_settings(&pool).await?;
-            let durations = run(sqlite_es::sqlite_cqrs(pool.clone(), vec![], ()), &task).await?;
-            println!("{}", durations.report("cqrs-es", &task, extra));
+            let settings = sqlite_settings(&pool).await?;
+            let round = run(sqlite_es::sqlite_cqrs(pool.clone(), vec![], ()), &task).await?;
+            println!("{}", round.with("settings", settings).report("cqrs-es", &task));
             pool.close().await;
         }
         "postgres" => {
             let database = PostgresDatabase::create(&task.url, CONNECTIONS).await?;
-            let extra = database.settings().await?;
-            let durations = run(postgres_es::postgres_cqrs(database.pool.clone(), vec![], ()), &task).await;
+            let settings = database.settings().await?;
+            let round = run(postgres_es::postgres_cqrs(database.pool.clone(), vec![], ()), &task).await;
             database.remove().await?;
-            println!("{}", durations?.report("cqrs-es", &task, extra));
+            println!("{}", round?.with("settings", settings).report("cqrs-es", &task));
         }
         other => bail!("no such backend here: {other}"),
     }
     Ok(())
 }
 
-async fn run<S>(cqrs: CqrsFramework<Order, S>, task: &Task) -> Result<Durations>
+async fn run<S>(cqrs: CqrsFramework<Order, S>, task: &Task) -> Result<Round>
 where
     S: EventStore<Order> + 'static,
     S::AC: Send,
@@ -58,7 +61,9 @@ where
         let command = Submit { event: sample.of(order), times };
         async move { cqrs.execute(&order.to_string(), command).await }
     };
-    let warm_up = measure(task.callers, task.callers * 2, request.clone());
+    let warm_up = measure(task.callers, WARM_UP, request.clone());
     warm_up.await.map_err(|error| anyhow!("warm up: {error}"))?;
-    measure(task.callers, task.events / times, request).await.map_err(|error| anyhow!(error))
+    let requests = (task.events / times).max(1);
+    let took = measure(task.callers, requests, request).await.map_err(|error| anyhow!(error))?;
+    Ok(Round::new(requests * times, took))
 }

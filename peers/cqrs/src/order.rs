@@ -21,7 +21,7 @@ pub(crate) struct Order {
 #[derive(Debug)]
 pub(crate) struct Submit {
     pub(crate) event: OrderSubmitted,
-    pub(crate) times: usize,
+    pub(crate) times: u64,
 }
 
 /// That an order was submitted.

@@ -6,4 +6,4 @@
 #[path = "../../../crates/robson-testkit/src/measure.rs"]
 mod measure;
 
-pub use measure::{Durations, Task, measure, timed};
+pub use measure::{Round, Task, Took, measure, timed};

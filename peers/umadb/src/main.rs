@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
-use peer_measure::{Task, measure};
-use serde_json::{Map, Value, json};
+use peer_measure::{Round, Task, measure};
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use umadb_client::{AsyncUmaDbClient, UmaDbClient};
 use umadb_core::mvcc::StorageOptions;
@@ -22,6 +22,8 @@ use uuid::Uuid;
 const SAMPLE: &str = include_str!("../../../crates/robson-domain/samples/ORDER_SUBMITTED.v1.json");
 
 const EVENT_TYPE: &str = "ORDER_SUBMITTED";
+/// Appends that are not measured: the connection is opened by them.
+const WARM_UP: u64 = 100;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -42,19 +44,18 @@ async fn main() -> Result<()> {
         let (client, payload) = (Arc::clone(&client), payload.clone());
         async move { append(&client, payload, times).await }
     };
-    let warm_up = measure(task.callers, task.callers * 2, request.clone());
+    let warm_up = measure(task.callers, WARM_UP, request.clone());
     warm_up.await.map_err(|error| anyhow!("warm up: {error}"))?;
-    let durations =
-        measure(task.callers, task.events / times, request).await.map_err(|error| anyhow!(error))?;
+    let requests = (task.events / times).max(1);
+    let took = measure(task.callers, requests, request).await.map_err(|error| anyhow!(error))?;
     server.stop()?;
     let settings = "UmaDB 0.7.8, fdatasync before each answer";
-    let extra = Map::from_iter([("settings".to_owned(), json!(settings))]);
-    println!("{}", durations.report("umadb", &task, extra));
+    println!("{}", Round::new(requests * times, took).with("settings", settings).report("umadb", &task));
     Ok(())
 }
 
 /// Appends to an order that must not exist yet, as we do.
-async fn append(client: &AsyncUmaDbClient, mut payload: Value, times: usize) -> Result<()> {
+async fn append(client: &AsyncUmaDbClient, mut payload: Value, times: u64) -> Result<()> {
     let order = Uuid::now_v7();
     payload["order_id"] = json!(order.to_string());
     payload["intent_id"] = json!(order.to_string());

@@ -13,7 +13,7 @@ use serde_json::{Map, json};
 
 use super::machine::Stopwatch;
 use super::measurement::{Key, Measurement};
-use super::plan::{BINARY, DAEMON, IDLE, LONG_LOG_EVENTS, RESTART};
+use super::plan::{BINARY, DAEMON, IDLE, Kind, LONG_LOG_EVENTS, RESTART};
 use super::{Backend, Bench};
 use crate::cargo::root;
 
@@ -27,7 +27,7 @@ const STOP_SECONDS_MAX: u32 = 30;
 impl Bench {
     /// Starts the daemon on a long log, again and again.
     pub(super) fn restart_daemon(&mut self, backend: Backend) {
-        let database = self.filled(backend, self.options.scaled(LONG_LOG_EVENTS), 1);
+        let database = self.filled(backend, Kind::History, self.options.scaled(LONG_LOG_EVENTS));
         let restarts = self.programs.robsond.clone().and_then(|program| {
             let database = database?;
             restart(&program, &database, self.options.rounds).map_err(|error| format!("{error:#}"))

@@ -83,6 +83,13 @@ fn syncs_per_second(folder: &Path) -> Result<f64> {
     Ok(rate)
 }
 
+/// How many bytes the disk below a folder has left, as `df` tells.
+pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
+    let said = said("df", &["-Pk", folder.to_str()?])?;
+    let kib: u64 = said.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
+    Some(kib * 1024)
+}
+
 /// Real time, which is what a benchmark measures.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stopwatch(Instant);

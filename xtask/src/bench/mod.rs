@@ -24,10 +24,11 @@ use anyhow::{Context, Result, bail, ensure};
 use robson_testkit::{Durability, PrivateServer};
 
 use crate::cargo::root;
+use contest::Subject;
 use figures::FIGURES;
 use machine::{Machine, Stopwatch};
 use measurement::Results;
-use plan::Filled;
+use plan::{Filled, Kind};
 use programs::Programs;
 
 /// What was asked for on the command line.
@@ -139,7 +140,7 @@ impl Options {
 pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
     let options = Options::parse(words)?;
     let folder = folder(&options)?;
-    let programs = programs::build(&options)?;
+    let programs = programs::build(&options);
     let server = if options.backends.contains(&Backend::Postgres) {
         Some(PrivateServer::start_with(Durability::Durable).context("start a durable PostgreSQL server")?)
     } else {
@@ -162,6 +163,10 @@ pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
     };
     bench.run_parts();
     report::publish(&bench, &folder)?;
+    let missing = bench.missing();
+    if bench.options.is_quick && !missing.is_empty() {
+        bail!("these do not run any more:\n  {}", missing.join("\n  "));
+    }
     fs::remove_dir_all(&bench.folder).context("remove the databases")?;
     Ok(ExitCode::SUCCESS)
 }
@@ -177,7 +182,7 @@ pub(crate) struct Bench {
     machine: Machine,
     results: Results,
     /// Logs that stay for the run, by how many events they have.
-    databases: BTreeMap<(Backend, u64), Filled>,
+    databases: BTreeMap<(Backend, Kind, u64), Filled>,
     watch: Stopwatch,
     /// How many database files were named.
     files: u32,
@@ -186,6 +191,14 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
+    /// What of our own could not be measured; peers may be absent.
+    fn missing(&self) -> Vec<String> {
+        let peers = [Subject::Cqrs, Subject::Umadb].map(Subject::name);
+        let ours = self.results.absent.iter().filter(|(key, _)| !peers.contains(&key.subject.as_str()));
+        ours.map(|(key, reason)| format!("{}, {}, {}: {reason}", key.backend.name(), key.work, key.subject))
+            .collect()
+    }
+
     /// Says how far the run is, and what it just did.
     fn tell(&self, what: &str) {
         let seconds = self.watch.elapsed().as_secs();

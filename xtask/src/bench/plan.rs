@@ -4,10 +4,22 @@ use std::fs;
 
 use super::contest::{Contest, Entry, Size, Subject};
 use super::figures::FIGURES;
+use super::machine::free_bytes;
 use super::{Backend, Bench};
 
 /// The URL of a database that stays, or why there is none.
 pub(crate) type Filled = Result<String, String>;
+
+/// What a log is made of that stays for the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// Orders, as those that are appended, over twelve months; one stream has a thousand events.
+    Orders,
+    /// Made-up trading: positions, orders, fills, balances.
+    History,
+    /// The same, until the account has so many orders; a snapshot of it was taken.
+    Account,
+}
 
 /// A part of the run; figures name the parts that they rest on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +80,10 @@ pub(crate) const LARGE: &str = "large log";
 const READING_EVENTS: u64 = 200_000;
 /// How many events a long log has, that memory and a restart are measured on.
 pub(crate) const LONG_LOG_EVENTS: u64 = 1_000_000;
+/// How many orders the account has of which a snapshot is taken.
+const ACCOUNT_ORDERS: u64 = 10_000;
+/// What an event takes on disk, with its keys, its stream and its order.
+const BYTES_PER_EVENT: u64 = 2_400;
 /// Over how many months a large log goes; on PostgreSQL each is a partition.
 const MONTHS: u32 = 12;
 
@@ -121,16 +137,7 @@ impl Bench {
             }
             Part::Reading => self.read_log(backend),
             Part::LargeLog => self.use_large_log(backend),
-            Part::Snapshot => self.hold(&Contest {
-                backend,
-                work: SNAPSHOT,
-                callers: 1,
-                size: Size::Whole,
-                entries: vec![
-                    Entry { name: FROM_SNAPSHOT, ..Entry::new(Subject::Ledger, "from-snapshot") },
-                    Entry { name: FROM_BEGINNING, ..Entry::new(Subject::Ledger, "from-beginning") },
-                ],
-            }),
+            Part::Snapshot => self.restore_account(backend),
             Part::ReplayMemory => self.weigh_replay(backend),
             Part::Restart => self.restart_daemon(backend),
             Part::Daemon => self.weigh_daemon(backend),
@@ -138,7 +145,7 @@ impl Bench {
     }
 
     fn read_log(&mut self, backend: Backend) {
-        let database = self.filled(backend, self.options.scaled(READING_EVENTS), 1);
+        let database = self.filled(backend, Kind::History, self.options.scaled(READING_EVENTS));
         let entry = |name, subject, workload| Entry {
             name,
             database: Some(database.clone()),
@@ -159,7 +166,7 @@ impl Bench {
     }
 
     fn weigh_replay(&mut self, backend: Backend) {
-        let database = self.filled(backend, self.options.scaled(LONG_LOG_EVENTS), 1);
+        let database = self.filled(backend, Kind::History, self.options.scaled(LONG_LOG_EVENTS));
         let entry = Entry { name: REPLAY, database: Some(database), ..Entry::new(Subject::Ledger, "replay") };
         self.hold(&Contest {
             backend,
@@ -170,10 +177,26 @@ impl Bench {
         });
     }
 
+    fn restore_account(&mut self, backend: Backend) {
+        let database = self.filled(backend, Kind::Account, self.options.scaled(ACCOUNT_ORDERS));
+        let entry = |name, workload| Entry {
+            name,
+            database: Some(database.clone()),
+            ..Entry::new(Subject::Ledger, workload)
+        };
+        self.hold(&Contest {
+            backend,
+            work: SNAPSHOT,
+            callers: 1,
+            size: Size::Whole,
+            entries: vec![entry(FROM_SNAPSHOT, "from-snapshot"), entry(FROM_BEGINNING, "from-beginning")],
+        });
+    }
+
     fn use_large_log(&mut self, backend: Backend) {
         let events = self.options.log_events;
-        let small = self.filled(backend, events / 100, MONTHS);
-        let large = self.filled(backend, events, MONTHS);
+        let small = self.filled(backend, Kind::Orders, events / 100);
+        let large = self.filled(backend, Kind::Orders, events);
         let entry = |name, workload, database: &Filled| Entry {
             name,
             database: Some(database.clone()),
@@ -193,30 +216,44 @@ impl Bench {
             size: Size::Timed(2_000),
             entries: vec![entry(SMALL, "append", &small), entry(LARGE, "append", &large)],
         });
-        self.discard(backend, events);
+        self.discard(backend, Kind::Orders, events);
     }
 
     /// The database that holds a log of so many events; made on first use.
-    pub(crate) fn filled(&mut self, backend: Backend, events: u64, months: u32) -> Filled {
-        if let Some(database) = self.databases.get(&(backend, events)) {
+    pub(crate) fn filled(&mut self, backend: Backend, kind: Kind, events: u64) -> Filled {
+        if let Some(database) = self.databases.get(&(backend, kind, events)) {
             return database.clone();
         }
-        self.tell(&format!("{}: making a log of {events} events", backend.name()));
-        let words = ["workload=fill".to_owned(), format!("fill={events}"), format!("months={months}")];
+        // The write-ahead log and a sort may need some more; and nobody else's work shall fail for want of space.
+        let bytes_needed = events.saturating_mul(BYTES_PER_EVENT) * 5 / 4;
+        if let Some(bytes_free) = free_bytes(&self.folder).filter(|free| *free < bytes_needed) {
+            let gib = |bytes: u64| bytes / (1 << 30);
+            let (free, needed) = (gib(bytes_free), gib(bytes_needed));
+            return Err(format!("a log of {events} needs about {needed} GiB, and the disk has {free} left"));
+        }
+        self.tell(&format!("{}: making a log of {events} ({kind:?})", backend.name()));
+        let subject = match kind {
+            Kind::Orders => "orders",
+            Kind::History => "history",
+            Kind::Account => "account",
+        };
+        let fill = format!("fill={events}");
+        let words =
+            [format!("subject={subject}"), "workload=fill".to_owned(), fill, format!("months={MONTHS}")];
         let database = self.measure(backend, Subject::Ledger, &words).and_then(|made| {
             let url = made.extra.get("url").and_then(|url| url.as_str());
             url.map(str::to_owned).ok_or_else(|| "the program did not say where it made the log".to_owned())
         });
         if let Err(reason) = &database {
-            self.tell(&format!("{}: no log of {events} events: {reason}", backend.name()));
+            self.tell(&format!("{}: no log of {events} ({kind:?}): {reason}", backend.name()));
         }
-        self.databases.insert((backend, events), database.clone());
+        self.databases.insert((backend, kind, events), database.clone());
         database
     }
 
     /// Lets go of a file that takes much of the disk; a server's databases go with the server.
-    fn discard(&mut self, backend: Backend, events: u64) {
-        if let Some(Ok(url)) = self.databases.remove(&(backend, events))
+    fn discard(&mut self, backend: Backend, kind: Kind, events: u64) {
+        if let Some(Ok(url)) = self.databases.remove(&(backend, kind, events))
             && let Some(path) = url.strip_prefix("sqlite://")
         {
             for suffix in ["", "-wal", "-shm", ".lock"] {

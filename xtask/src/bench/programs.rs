@@ -23,31 +23,32 @@ pub(crate) struct Programs {
 }
 
 const LOG: &[&str] = &["-p", "robson-store", "--bench", "log", "--all-features"];
+/// With the features that the tests use, so that a quick run builds no dependency again.
+const LOG_BESIDE_TESTS: &[&str] = &["--workspace", "--bench", "log"];
 const PEERS: &[&str] = &["--manifest-path", "peers/Cargo.toml", "--target-dir", "target/peers", "--locked"];
 
-pub(crate) fn build(options: &Options) -> Result<Programs> {
-    // What a quick run shows is that it runs, and it shares its build with the tests.
-    let profile: &[&str] = if options.is_quick { &[] } else { &["--release"] };
-    let build = |selection: &[&str], name: &str| cargo_build(&[selection, profile].concat(), name);
-    let peer = |name: &str| {
-        if options.is_quick {
-            // Theirs do not change with our code; what is built takes part.
-            built_before(name)
-        } else {
-            cargo_build(&[PEERS, &["--release", "-p", name]].concat(), name)
-        }
-    };
+/// Builds them; a quick run takes what the tests are built with, and peers only if they are there.
+pub(crate) fn build(options: &Options) -> Programs {
+    if options.is_quick {
+        return Programs {
+            log: cargo_build(LOG_BESIDE_TESTS, "log"),
+            cqrs: built_before("peers/release/peer-cqrs"),
+            umadb: built_before("peers/release/peer-umadb"),
+            robsond: built_before("debug/robsond"),
+        };
+    }
+    let peer = |name: &str| cargo_build(&[PEERS, &["--release", "-p", name]].concat(), name);
     let umadb = if has_protoc() {
         peer("peer-umadb")
     } else {
         Err("there is no `protoc`, which its build needs (Debian: protobuf-compiler)".to_owned())
     };
-    Ok(Programs {
-        log: build(LOG, "log"),
+    Programs {
+        log: cargo_build(&[LOG, &["--release"]].concat(), "log"),
         cqrs: peer("peer-cqrs"),
         umadb,
-        robsond: build(&["-p", "robsond", "--bin", "robsond"], "robsond"),
-    })
+        robsond: cargo_build(&["--release", "-p", "robsond", "--bin", "robsond"], "robsond"),
+    }
 }
 
 fn has_protoc() -> bool {
@@ -56,8 +57,12 @@ fn has_protoc() -> bool {
 }
 
 fn built_before(name: &str) -> Program {
-    let path = root().join("target/peers/release").join(name);
-    if path.exists() { Ok(path) } else { Err("a quick run does not build it".to_owned()) }
+    let path = root().join("target").join(name);
+    if path.exists() {
+        Ok(path)
+    } else {
+        Err(format!("a quick run does not build it, and {name} is not there"))
+    }
 }
 
 /// Builds one program and returns where it is; a failure is told and leaves the program out.

@@ -33,6 +33,7 @@ pub(super) fn publish(bench: &Bench, folder: &Path) -> Result<()> {
     if bench.options.writes_docs {
         let document = root().join(DOCUMENT);
         let old = fs::read_to_string(&document).with_context(|| format!("read {DOCUMENT}"))?;
+        let text = format!("{text}\n{}", bounds());
         write(&document, &with_generated(&old, &text)?)?;
         write(&root().join(DOCUMENT_CHART), &chart)?;
         println!("{DOCUMENT}\n{DOCUMENT_CHART}");
@@ -115,6 +116,12 @@ fn figures(bench: &Bench, backend: Backend) -> String {
         })
         .collect();
     table(&["figure", "measured", "must", "aim", "reached", "ours", "beside it"], &rows)
+}
+
+/// What bounds each figure.
+fn bounds() -> String {
+    let lines = FIGURES.iter().map(|figure| format!("- {}: {}.\n", figure.name, figure.bound));
+    format!("### What bounds them\n\n{}", lines.collect::<String>())
 }
 
 /// The absolute numbers behind the figures.

@@ -19,10 +19,9 @@ use sqlx::sqlite::{
 };
 use sqlx::{Arguments as _, AssertSqlSafe, ConnectOptions as _, Connection as _, Either, Executor as _};
 
-use crate::Plan;
 use crate::database::{Database, TENANT};
-use crate::report::Round;
 use crate::work::Maker;
+use robson_testkit::measure::{Round, Task, Took};
 
 /// The columns of a table and rows of it, without the tenant.
 struct Rows {
@@ -122,15 +121,15 @@ fn names(columns: &[(&str, ColumnKind)]) -> String {
 }
 
 /// One commit after the other, each of `batch=` events.
-pub(crate) async fn append(database: &Database, plan: &Plan) -> Round {
-    let store = database.open(plan.fill, plan.months).await;
+pub(crate) async fn append(database: &Database, task: &Task) -> Round {
+    let store = database.open(task.fill, task.months).await;
     let writer: WriterId = "ceiling".parse().unwrap();
     let lease = store.acquire(TENANT, &writer, std::time::Duration::from_secs(3_600)).await.unwrap();
     let mut maker = Maker::new(&lease);
     maker.skip(u64::try_from(lease.head.log_seq).unwrap());
-    let size = u64::try_from(plan.batch).unwrap();
+    let size = u64::try_from(task.batch).unwrap();
     let warm = 20;
-    let batches: Vec<Batch> = (0..plan.events.div_ceil(size) + warm).map(|_| maker.batch(size)).collect();
+    let batches: Vec<Batch> = (0..task.events.div_ceil(size) + warm).map(|_| maker.batch(size)).collect();
     // Makes the partitions that the batches need.
     store.commit(&batches[0]).await.unwrap();
     store.close().await;
@@ -152,13 +151,13 @@ pub(crate) async fn append(database: &Database, plan: &Plan) -> Round {
             let sql: Arc<str> = sqlite_sql(&batches[0]).into();
             let mut prepared = batches[1..].iter().map(sqlite_arguments).collect::<Vec<_>>().into_iter();
             for arguments in prepared.by_ref().take(warm - 1) {
-                sqlite_commit(&mut connection, &sql, arguments, plan.batch).await;
+                sqlite_commit(&mut connection, &sql, arguments, task.batch).await;
             }
             let mut waits = Vec::new();
             let begun = Instant::now();
             for arguments in prepared {
                 let at = Instant::now();
-                sqlite_commit(&mut connection, &sql, arguments, plan.batch).await;
+                sqlite_commit(&mut connection, &sql, arguments, task.batch).await;
                 waits.push(at.elapsed());
             }
             (begun.elapsed(), waits)
@@ -185,7 +184,7 @@ pub(crate) async fn append(database: &Database, plan: &Plan) -> Round {
         DatabaseUrl::Memory => panic!("memory has no ceiling"),
     };
     let events = u64::try_from(waits.len()).unwrap() * size;
-    Round::new(events, took, waits).with("mean_batch", plan.batch).with("fill", plan.fill)
+    Round::new(events, Took { total: took, waits }).with("mean_batch", task.batch)
 }
 
 fn sqlite_sql(batch: &Batch) -> String {
@@ -351,8 +350,8 @@ async fn postgres_commit(
 }
 
 /// Every column of every event, by place, as the driver hands it over.
-pub(crate) async fn scan(database: &Database, plan: &Plan) -> Round {
-    let store = database.open(plan.fill, plan.months).await;
+pub(crate) async fn scan(database: &Database, task: &Task) -> Round {
+    let store = database.open(task.fill, task.months).await;
     store.close().await;
     let sql = format!("SELECT {} FROM event_log WHERE tenant_id = $1 ORDER BY log_seq", names(&LOG));
     let begun;
@@ -375,5 +374,5 @@ pub(crate) async fn scan(database: &Database, plan: &Plan) -> Round {
         }
         DatabaseUrl::Memory => panic!("memory is not scanned"),
     }
-    Round::new(count, begun.elapsed(), Vec::new())
+    Round::new(count, begun.elapsed())
 }

@@ -7,56 +7,40 @@ use std::time::Duration;
 use robson_eventlog::{Store as _, TenantId, WriterId};
 use robson_store::testing::TestDatabase;
 use robson_store::{AnyStore, DatabaseUrl, OpenOptions};
+use robson_testkit::measure::{Round, Task, timed};
 use uuid::Uuid;
 
-use crate::Plan;
 use crate::work::Maker;
 
 pub(crate) const TENANT: TenantId = TenantId(Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001));
 /// How many events one commit of the filling has.
 const FILL_BATCH: u64 = 2_000;
 
-/// A database that is gone after the round.
+/// The database of a round.
 pub(crate) struct Database {
     pub(crate) url: DatabaseUrl,
     server: Option<TestDatabase>,
-    stays: bool,
+    /// Whether it was there before the round and stays.
+    is_kept: bool,
 }
 
 impl Database {
-    pub(crate) async fn make(url: &str) -> Self {
-        match url.parse().unwrap() {
+    /// The one that is named, or else a new one.
+    pub(crate) async fn of(task: &Task) -> Self {
+        if let Some(url) = &task.database {
+            return Self { url: url.parse().unwrap(), server: None, is_kept: true };
+        }
+        match task.url.parse().unwrap() {
             DatabaseUrl::Postgres(server) => {
                 let server = TestDatabase::create(&server).await.unwrap();
-                Self {
-                    url: DatabaseUrl::Postgres(server.url().to_owned()),
-                    server: Some(server),
-                    stays: false,
-                }
+                let url = DatabaseUrl::Postgres(server.url().to_owned());
+                Self { url, server: Some(server), is_kept: false }
             }
             url => {
-                let database = Self { url, server: None, stays: false };
+                let database = Self { url, server: None, is_kept: false };
                 database.remove_files();
                 database
             }
-        }
-    }
-
-    /// A database with a log in it, which is used as it is.
-    pub(crate) fn that_stays(url: &str) -> Self {
-        Self { url: url.parse().unwrap(), server: None, stays: true }
-    }
-
-    /// Fills the log and leaves it; answers where it is.
-    pub(crate) async fn keep(self, plan: &Plan) -> String {
-        self.open(plan.fill, plan.months).await.close().await;
-        if let Some(server) = self.server {
-            // It goes with the server.
-            std::mem::forget(server);
-        }
-        match self.url {
-            DatabaseUrl::Postgres(url) => url,
-            url => url.to_string(),
         }
     }
 
@@ -64,9 +48,6 @@ impl Database {
     pub(crate) async fn open(&self, events: u64, months: i64) -> Arc<AnyStore> {
         let options = OpenOptions { statement_timeout: Duration::from_secs(600), ..OpenOptions::default() };
         let store = Arc::new(AnyStore::open(&self.url, &options).await.unwrap());
-        if self.stays {
-            return store;
-        }
         store.register(TENANT).await.unwrap();
         let writer: WriterId = "filling".parse().unwrap();
         let lease = store.acquire(TENANT, &writer, Duration::from_secs(3_600)).await.unwrap();
@@ -82,12 +63,21 @@ impl Database {
     }
 
     pub(crate) async fn remove(self) {
-        if self.stays {
+        if self.is_kept {
             return;
         }
         self.remove_files();
         if let Some(server) = self.server {
             server.remove().await.unwrap();
+        }
+    }
+
+    /// Lets it stay, and tells where it is.
+    pub(crate) fn keep(self) -> String {
+        match (self.server, self.url) {
+            (Some(server), _) => server.keep(),
+            (None, DatabaseUrl::Sqlite(path)) => format!("sqlite://{}", path.display()),
+            (None, url) => panic!("{url} does not stay"),
         }
     }
 
@@ -101,4 +91,11 @@ impl Database {
             }
         }
     }
+}
+
+/// Makes a log of orders that stays.
+pub(crate) async fn fill_orders(database: Database, task: &Task) -> Round {
+    let (store, took) = timed(database.open(task.fill, task.months)).await;
+    store.close().await;
+    Round::new(task.fill, took).with("url", database.keep())
 }

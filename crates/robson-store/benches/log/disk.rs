@@ -4,7 +4,7 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::time::Instant;
 
-use crate::report::Round;
+use robson_testkit::measure::{Round, Took};
 
 const BLOCK_BYTES: usize = 16 * 1024;
 const FILE_BLOCKS: u64 = 64;
@@ -29,5 +29,5 @@ pub(crate) fn fdatasync(url: &str, count: u64) -> Round {
     }
     let took = begun.elapsed();
     std::fs::remove_file(path).unwrap();
-    Round::new(count, took, waits).with("block_bytes", BLOCK_BYTES)
+    Round::new(count, Took { total: took, waits }).with("block_bytes", BLOCK_BYTES)
 }
