@@ -139,11 +139,16 @@ fn run_tests(workspace: &Workspace, server: Option<&PrivateServer>, arguments: &
     println!("$ {}", describe(&command));
     let mut child = command.spawn().context("run cargo test")?;
     let mut sum = Sum::default();
+    let mut conformance = Conformance::default();
     for line in BufReader::new(child.stdout.take().context("output of cargo test")?).split(b'\n') {
         let line = line.context("output of cargo test")?;
         let line = String::from_utf8_lossy(&line);
         println!("{line}");
         sum += parse_result(&line).unwrap_or_default();
+        conformance.add(&line);
+    }
+    if conformance.stores > 0 {
+        println!("{conformance}");
     }
     let status = child.wait().context("wait for cargo test")?;
     if !status.success() && sum.failed == 0 {
@@ -155,6 +160,44 @@ fn run_tests(workspace: &Workspace, server: Option<&PrivateServer>, arguments: &
         println!("the end of the PostgreSQL server's log:\n{}", server.log_tail());
     }
     Ok(sum)
+}
+
+/// How many cases of the storage contract ran on how many stores.
+#[derive(Debug, Default)]
+struct Conformance {
+    cases: u64,
+    stores: u64,
+    runs: u64,
+    excluded: u64,
+}
+
+impl Conformance {
+    /// Reads `conformance on sqlite: 133 cases, 130 passed, 0 failed, 3 excluded`; other lines say nothing.
+    fn add(&mut self, line: &str) {
+        let Some((_, counts)) =
+            line.trim().strip_prefix("conformance on ").and_then(|rest| rest.split_once(": "))
+        else {
+            return;
+        };
+        let count = |part: &str| part.split_whitespace().next().and_then(|count| count.parse::<u64>().ok());
+        let counts: Option<Vec<u64>> = counts.split(", ").map(count).collect();
+        if let Some([cases, passed, failed, excluded]) = counts.as_deref() {
+            self.cases = self.cases.max(*cases);
+            self.stores += 1;
+            self.runs += passed + failed;
+            self.excluded += excluded;
+        }
+    }
+}
+
+impl std::fmt::Display for Conformance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { cases, stores, runs, excluded } = self;
+        write!(
+            f,
+            "conformance: {cases} cases x {stores} stores: {runs} runs, {excluded} excluded with the reason above"
+        )
+    }
 }
 
 /// Reads `test result: ok. 5 passed; 0 failed; 1 ignored; ...`.
@@ -229,6 +272,16 @@ mod tests {
         check("test result: FAILED. 3 passed; 2 failed; 0 ignored", Some(Sum { passed: 3, failed: 2 }));
         check("test replay_equals_live ... ok", None);
         check("the test result: 5 passed; 1 failed", None);
+    }
+
+    #[test]
+    fn runs_of_the_contract_are_added_up_over_the_stores() {
+        let mut conformance = Conformance::default();
+        conformance.add("conformance on memory: 150 cases, 140 passed, 1 failed, 9 excluded\n");
+        conformance.add("conformance on sqlite: 150 cases, 147 passed, 0 failed, 3 excluded");
+        conformance.add("a conformance on nothing: 1 cases");
+        let said = "conformance: 150 cases x 2 stores: 288 runs, 12 excluded with the reason above";
+        assert_eq!(conformance.to_string(), said);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::future::Future;
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::process::ExitCode;
@@ -59,7 +60,22 @@ pub fn run<H: Harness>(harness: H) -> ExitCode {
         let kind = harness.name();
         Trial::ignorable_test(case.name, move || run_case(&harness, case)).with_kind(kind)
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    if !arguments.list && conclusion.num_filtered_out == 0 {
+        // Not a line of libtest's: `cargo xtask test` adds these up over all backends.
+        let libtest_mimic::Conclusion {
+            num_passed: passed, num_failed: failed, num_ignored: excluded, ..
+        } = conclusion;
+        let mut out = std::io::stdout().lock();
+        // Who closed the pipe does not want to know.
+        let _ = writeln!(
+            out,
+            "conformance on {}: {} cases, {passed} passed, {failed} failed, {excluded} excluded",
+            harness.name(),
+            passed + failed + excluded,
+        );
+    }
+    conclusion.exit_code()
 }
 
 fn run_case<H: Harness>(harness: &Arc<H>, case: &Case) -> Result<Completion, Failed> {
