@@ -11,7 +11,7 @@ use robson_eventlog::{
 };
 use tokio::sync::watch;
 
-use crate::open::{DatabaseUrl, OpenError, OpenOptions};
+use crate::open::{BackupError, DatabaseUrl, OpenError, OpenOptions};
 
 /// A store of any backend that the build has.
 #[derive(Debug)]
@@ -105,6 +105,25 @@ impl AnyStore {
             return report.applied.clone();
         }
         Vec::new()
+    }
+
+    /// Copies what is committed now to a new file, and checks the copy. Answers its size in bytes.
+    ///
+    /// # Errors
+    /// See [`BackupError`]; no file is left.
+    #[cfg_attr(
+        not(feature = "sqlite"),
+        expect(unused_variables, clippy::unused_async, reason = "only a file is copied")
+    )]
+    pub async fn backup(&self, to: &std::path::Path) -> Result<u64, BackupError> {
+        match *self {
+            #[cfg(feature = "memory")]
+            Self::Memory(_) => Err(BackupError::NotAFile),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(ref store) => store.backup(to).await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Err(BackupError::NotAFile),
+        }
     }
 
     /// Engine, version, place and settings, read back from the database.

@@ -23,7 +23,7 @@ pub use any::{AnyStore, BackendReport};
 pub use event_store::{EventStoreOptions, OpenEventStoreError, open_event_store};
 #[cfg(feature = "memory")]
 pub use memory::MemoryStore;
-pub use open::{Access, DatabaseUrl, OpenError, OpenOptions};
+pub use open::{Access, BackupError, DatabaseUrl, OpenError, OpenOptions};
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresStore;
 #[cfg(feature = "sql")]

@@ -89,6 +89,9 @@ pub struct OpenOptions {
     pub pool_timeout: Duration,
     /// Most connections that read at once.
     pub readers_max: u32,
+    /// Where migrating stops, for tests of single migrations; none: at the newest version.
+    #[doc(hidden)]
+    pub migrate_to: Option<i32>,
     /// Whether a commit rings for other processes, and whether theirs are listened for (Postgres only):
     /// `NOTIFY` lets the commits of a whole cluster through one at a time, so it is off unless asked for.
     pub doorbell: bool,
@@ -104,6 +107,7 @@ impl Default for OpenOptions {
             statement_timeout: Duration::from_secs(30),
             pool_timeout: Duration::from_secs(5),
             readers_max: 4,
+            migrate_to: None,
             doorbell: false,
         }
     }
@@ -195,4 +199,24 @@ pub enum OpenError {
     /// A migration failed; the schema is as before.
     #[error("the database could not be migrated, and is as it was: {0}")]
     Migration(String),
+}
+
+/// Why there is no backup. What was begun of it is gone again.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The backend is not a file: its server has tools of its own.
+    #[error("only a SQLite file is copied; PostgreSQL is copied by `pg_dump`")]
+    NotAFile,
+    /// There is a file already: name another, a backup overwrites nothing.
+    #[error("{} exists already: name a file that does not", .0.display())]
+    Exists(PathBuf),
+    /// The file cannot be written.
+    #[error("{} cannot be written", .0.display())]
+    Unwritable(PathBuf, #[source] std::io::Error),
+    /// The database could not be read, or the disk is full.
+    #[error("the database could not be copied: {0}")]
+    Copy(String),
+    /// The copy is not sound: look at the disk, and at the database itself.
+    #[error("the copy is not sound: {0}")]
+    Unsound(String),
 }

@@ -181,6 +181,7 @@ fn append(request: &Request, now: Timestamp) -> Append {
         command: request.command.map(command),
         checkpoints: request.checkpoint.map(checkpoint).into_iter().collect(),
         snapshots: request.snapshot.map(snapshot).into_iter().collect(),
+        ..Append::default()
     }
 }
 
@@ -228,7 +229,8 @@ async fn play<S: Store>(store: &Arc<S>, tenant: TenantId, steps: &[Step]) -> See
         match step {
             Step::Append(requests) => {
                 let answers = requests.iter().map(|request| log.append(append(request, now)));
-                let answers: Vec<Result<Outcome, AppendError>> = futures_util::future::join_all(answers).await;
+                let answers: Vec<Result<Outcome, AppendError>> =
+                    futures_util::future::join_all(answers).await;
                 seen.note("appended", answers);
             }
             Step::Reopen => {

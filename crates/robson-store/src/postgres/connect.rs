@@ -195,7 +195,7 @@ async fn migrate_writer(
             return Err(OpenError::Newer { database, program });
         }
     }
-    let report = migrate::migrate(&mut *tx, runner).await?;
+    let report = migrate::migrate(&mut *tx, runner, options.migrate_to).await?;
     tx.commit().await.map_err(failed)?;
     Ok(report)
 }

@@ -106,22 +106,23 @@ pub struct MigrationReport {
     pub program_version: i32,
 }
 
-/// Applies what is missing.
+/// Applies what is missing, up to a version or all of it.
 pub(crate) async fn migrate<C: MigrationConnection>(
     connection: &mut C,
     runner: Runner,
+    up_to: Option<i32>,
 ) -> Result<MigrationReport, OpenError> {
     let known = newest(runner.get_migrations());
     let mut session = Session(connection);
     let report = runner
         .set_abort_divergent(true)
         .set_abort_missing(true)
-        .set_target(Target::Latest)
+        .set_target(up_to.map_or(Target::Latest, Target::Version))
         .run_async(&mut session)
         .await
         .map_err(migration_error)?;
     let applied = report.applied_migrations().iter().map(ToString::to_string).collect();
-    Ok(MigrationReport { applied, database_version: known, program_version: known })
+    Ok(MigrationReport { applied, database_version: up_to.unwrap_or(known), program_version: known })
 }
 
 /// The newest version that was applied; 0 in a database that was never migrated. The history table exists.

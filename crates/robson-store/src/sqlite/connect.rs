@@ -118,7 +118,7 @@ fn lock(path: &Path, url: &str) -> Result<Arc<WriteLock>, OpenError> {
     Ok(lock)
 }
 
-fn base_options(path: &Path, options: &OpenOptions) -> SqliteConnectOptions {
+pub(super) fn base_options(path: &Path, options: &OpenOptions) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .busy_timeout(options.lock_timeout)
@@ -142,7 +142,7 @@ fn writer_options(path: &Path, options: &OpenOptions) -> SqliteConnectOptions {
         .pragma("wal_autocheckpoint", "1000")
 }
 
-fn reader_options(path: &Path, options: &OpenOptions) -> SqliteConnectOptions {
+pub(super) fn reader_options(path: &Path, options: &OpenOptions) -> SqliteConnectOptions {
     base_options(path, options).read_only(true).pragma("query_only", "ON")
 }
 
@@ -167,7 +167,7 @@ async fn open_writer(
             return Err(OpenError::Corrupt { url: url.to_owned(), reason });
         }
     }
-    let report = migrate_writer(&mut writer, url).await?;
+    let report = migrate_writer(&mut writer, url, options).await?;
     Ok((writer, report))
 }
 
@@ -182,7 +182,11 @@ pub(super) async fn reconnect(path: &Path, options: &OpenOptions) -> Result<Sqli
 }
 
 /// One outer transaction holds the write lock, so that two processes migrate one after the other.
-async fn migrate_writer(writer: &mut SqliteConnection, url: &str) -> Result<MigrationReport, OpenError> {
+async fn migrate_writer(
+    writer: &mut SqliteConnection,
+    url: &str,
+    options: &OpenOptions,
+) -> Result<MigrationReport, OpenError> {
     let failed = |error: sqlx::Error| open_error(url, &error);
     let runner = embedded::migrations::runner();
     let program = migrate::newest(runner.get_migrations());
@@ -193,7 +197,7 @@ async fn migrate_writer(writer: &mut SqliteConnection, url: &str) -> Result<Migr
             return Err(OpenError::Newer { database, program });
         }
     }
-    let report = migrate::migrate(&mut *tx, runner).await?;
+    let report = migrate::migrate(&mut *tx, runner, options.migrate_to).await?;
     tx.commit().await.map_err(failed)?;
     Ok(report)
 }

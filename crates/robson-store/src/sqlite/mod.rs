@@ -2,6 +2,7 @@
 //!
 //! Decides nothing: it binds, runs and reads SQL.
 
+mod backup;
 mod connect;
 mod database;
 mod value;
@@ -19,7 +20,7 @@ use sqlx::Connection as _;
 use sqlx::sqlite::{Sqlite, SqliteConnection, SqlitePool};
 use tokio::sync::watch;
 
-use crate::open::{Access, OpenError, OpenOptions};
+use crate::open::{Access, BackupError, OpenError, OpenOptions};
 use crate::sql::database::store_error;
 use crate::sql::migrate::MigrationReport;
 use crate::sql::rebuild::{self, Step};
@@ -102,6 +103,15 @@ impl SqliteStore {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Copies what is committed now to a new file, and checks the copy; appends go on meanwhile. Answers the
+    /// copy's size in bytes.
+    ///
+    /// # Errors
+    /// See [`BackupError`]; no file is left.
+    pub async fn backup(&self, to: impl AsRef<Path> + Send) -> Result<u64, BackupError> {
+        backup::backup(&self.path, to.as_ref()).await
     }
 
     /// Makes a table that no migration makes, for tests of projections that bring their own.
