@@ -605,6 +605,9 @@ pub enum Db {
     /// Says where the schema stands, and changes nothing.
     #[command(after_help = "Example:\n  robson db status --json")]
     Status,
+    /// Copies a SQLite database that may be in use to a new file, and checks the copy.
+    #[command(after_help = "Example:\n  robson db backup robson-2026-01-31.db")]
+    Backup(Backup),
 }
 
 /// For which shell.
@@ -671,4 +674,12 @@ mod tests {
         }
         assert!(capital("0").is_err() && capital("-1").is_err() && capital("5000").is_ok());
     }
+}
+
+/// `db backup`.
+#[derive(Debug, Clone, Args)]
+pub struct Backup {
+    /// The new file; an existing one is not overwritten.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }

@@ -1,10 +1,11 @@
 //! The database as commands see it: opened for reading; its schema looked at, made or migrated on request.
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 
 use robson_eventlog::{EventQuery, Head, Page, Row, RowQuery, Store as _, Table, TenantId};
-use robson_store::{AnyStore, OpenOptions};
+use robson_store::{AnyStore, DatabaseUrl, OpenOptions};
 use robsond::schema::{Schema, SchemaError};
 use serde_json::json;
 
@@ -120,4 +121,19 @@ pub async fn run_schema(
         return Ok(printer.json(&json!(schema), false)?);
     }
     Ok(printer.line(schema.to_string())?)
+}
+
+/// `db backup`: a copy of a SQLite file that may be in use.
+///
+/// # Errors
+/// The database is no SQLite file, or could not be copied; no file is left.
+pub async fn run_backup(url: &DatabaseUrl, to: &Path, printer: &mut Printer) -> Result<(), Failure> {
+    let store = AnyStore::open(url, &OpenOptions::read_only()).await?;
+    let copied = store.backup(to).await;
+    store.close().await;
+    let bytes = copied?;
+    if printer.is_json {
+        return Ok(printer.json(&json!({"file": to, "bytes": bytes}), false)?);
+    }
+    Ok(printer.line(format!("{}: {bytes} bytes, checked", to.display()))?)
 }

@@ -4,7 +4,7 @@
 use std::io;
 
 use robson_eventlog::{AcquireError, ReplayError, StoreError};
-use robson_store::OpenError;
+use robson_store::{BackupError, OpenError};
 use robsond::operator::Refused;
 use robsond::questions::QuestionError;
 use robsond::schema::SchemaError;
@@ -157,6 +157,16 @@ impl From<OpenError> for Failure {
             _ => ExitCode::Error,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        let code = match error {
+            BackupError::NotAFile | BackupError::Exists(_) => ExitCode::Usage,
+            _ => ExitCode::Error,
+        };
+        Self::new(code, chain(&error))
     }
 }
 

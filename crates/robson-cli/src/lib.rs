@@ -82,6 +82,7 @@ pub async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
         Command::Db(Db::Init) => db::run_schema(Schema::init(&settings.database), printer).await,
         Command::Db(Db::Migrate) => db::run_schema(Schema::migrate(&settings.database), printer).await,
         Command::Db(Db::Status) => db::run_schema(Schema::status(&settings.database), printer).await,
+        Command::Db(Db::Backup(args)) => db::run_backup(&settings.database, &args.file, printer).await,
         reading => read(&Database::read(&settings).await?, reading, printer).await,
     }
 }

@@ -268,6 +268,7 @@ async fn note_rows<S: Store>(seen: &mut Seen, store: &S, tenant: TenantId) {
     seen.note("streams", versions);
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test is told by its variables alone")]
 fn from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number")))
 }

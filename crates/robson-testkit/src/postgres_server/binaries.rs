@@ -34,6 +34,10 @@ impl Binaries {
         Self::find().ok_or(ServerError::Missing { tried })
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub(super) fn path(&self, program: &str) -> PathBuf {
         self.folder.join(program)
     }
@@ -142,6 +146,15 @@ fn install() -> String {
         tried.push(format!("`{line}`: {ended}"));
     }
     tried.join(", ")
+}
+
+/// The lines that install a server, one for each package manager, without what only refreshes a list.
+pub(super) fn install_commands() -> Vec<String> {
+    let line = |manager: &PackageManager| {
+        let words = manager.steps.last().copied().unwrap_or_default();
+        [&[manager.program], words].concat().join(" ")
+    };
+    PACKAGE_MANAGERS.iter().map(line).collect()
 }
 
 fn exists(program: impl AsRef<OsStr>) -> bool {

@@ -47,6 +47,12 @@ pub enum Durability {
     Fast,
 }
 
+/// What a machine without a server is set up with: one line for each package manager that is known.
+#[must_use]
+pub fn install_commands() -> Vec<String> {
+    binaries::install_commands()
+}
+
 /// A running PostgreSQL server that belongs to this process alone.
 ///
 /// Dropping it stops the server and removes its folder. If the process ends without a drop, by a signal
@@ -109,6 +115,12 @@ impl PrivateServer {
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{USER}:{}@{}:{}/{database}", self.password, Ipv4Addr::LOCALHOST, self.port)
+    }
+
+    /// The folder of the server's programs, `psql` and `pg_dump` among them.
+    #[must_use]
+    pub fn programs(&self) -> &Path {
+        self.binaries.folder()
     }
 
     /// The port on 127.0.0.1.
