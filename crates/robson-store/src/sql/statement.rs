@@ -358,7 +358,16 @@ fn select_some(
     let mut statement = Statement::new(&format!("SELECT {columns} FROM {} WHERE tenant_id = ", table.name));
     let tenant = statement.place(dialect, ColumnKind::Uuid, Value::Uuid(tenant.0));
     statement.push(&tenant);
-    if !keys.is_empty() {
+    if let ([column], Dialect::Postgres) = (table.key(), dialect)
+        && !keys.is_empty()
+    {
+        // Unlike a join with the keys, it never comes to reading the whole table, whatever is known of its size.
+        let values = keys.iter().map(|key| key.first().cloned().unwrap_or(Value::Null)).collect();
+        statement.args.push(Arg::Many(column.kind, values));
+        let place = statement.args.len();
+        let array = array_type(column.kind);
+        let _ = write!(statement.sql.to_mut(), " AND {key} = ANY(${place}::{array}[])");
+    } else if !keys.is_empty() {
         let _ = write!(statement.sql.to_mut(), " AND ({key}) IN (");
         if dialect == Dialect::Postgres {
             statement.push("SELECT * FROM ");
