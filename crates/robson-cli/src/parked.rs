@@ -63,6 +63,11 @@ pub(crate) async fn decide(
     args: DecideParked,
     printer: &mut Printer,
 ) -> Result<(), Failure> {
+    // What is no name would be another place in the daemon's interface.
+    if args.event.is_empty() || !args.event.chars().all(|c| c.is_ascii_alphanumeric()) {
+        let sentence = format!("`{}` is neither an event's id nor its place in the log", args.event);
+        return Err(Failure::usage(sentence));
+    }
     let id = command_id(&args.retry);
     let decision = Decision { event: args.event, consumer: args.consumer, verdict, reason: args.reason };
     let row = match Daemon::of(settings).send(id, &request(&decision)) {

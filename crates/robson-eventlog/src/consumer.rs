@@ -279,6 +279,8 @@ impl<S: Store> Consumer<S> {
     /// Takes up where the consumer of that name left off.
     async fn load(&mut self) -> Result<(), StoreError> {
         let (store, tenant) = (Arc::clone(self.ledger.store()), self.tenant());
+        // The rows are read status by status: none may change its own meanwhile and be counted twice.
+        let _deciding = self.ledger.parking().await;
         let checkpoint = store.checkpoint(tenant, &self.name).await?;
         let checkpoint = checkpoint.unwrap_or(Checkpoint { log_seq: 0, generation: 1 });
         // What it went on without lies before the checkpoint; what it is stopped at, behind.

@@ -421,6 +421,7 @@ async fn parked_events_are_listed_and_decided_about_without_a_daemon() {
     assert!(skipped.out.contains("mailer passes over event 3"), "{}", skipped.out);
     assert_eq!(run("events skip 3 --reason again").code, 6);
     assert_eq!(run("events retry 77 --reason again").code, 5);
+    assert_eq!(run("events retry ../orders --reason again").code, 2);
     let event = mailer[0]["event_id"].as_str().unwrap();
     assert_eq!(run(&format!("events retry {event} --consumer nobody --reason again")).code, 5);
     assert_eq!(run("events retry 2 --reason upgraded").code, 0);

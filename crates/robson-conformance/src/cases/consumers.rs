@@ -7,17 +7,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use robson_eventlog::command::COMMANDS;
 use robson_eventlog::parking::{decide, parked_events};
 use robson_eventlog::{
-    AcquireError, Append, AppendError, Checkpoint, Consumer, ConsumerOptions, ConsumerState, ConsumerStatus,
-    EventQuery, Failure, Input, Ledger, LedgerOptions, NewEvent, OpenError, Outcome, ParkedEvent,
-    ParkedStatus, Policy, ReactError, Reactor, Recorder, RunningReactor, Start, Store, Timestamp, Verdict,
+    AcquireError, Append, AppendError, Checkpoint, CheckpointMove, Consumer, ConsumerOptions, ConsumerState,
+    ConsumerStatus, EventQuery, Failure, Input, Ledger, LedgerOptions, NewEvent, OpenError, Outcome,
+    ParkedEvent, ParkedStatus, Policy, ReactError, Reactor, Recorder, Row, RowQuery, RunningReactor, Start,
+    Store, TableRows, Timestamp, Value, Verdict,
 };
 use serde_json::json;
 use tokio::sync::{Notify, watch};
 
 use crate::erased::SharedStore;
 use crate::fixtures::{Log, append, event, everything, typed};
+use crate::tally::{SAMPLES, TALLIES};
 use crate::telemetry::Seen;
 use crate::{Env, case};
 
@@ -436,6 +439,46 @@ case!(
             "eventlog_consumer_stuck",
         ] {
             assert!(seen.touched(name) > 0, "{name} is not measured");
+        }
+        Ok(())
+    }
+);
+
+case!(
+    /// A consumer's own rows commit with its checkpoint or not at all; the tables of the log and of the ledger's projections are not a request's to write.
+    async fn rows_of_a_request_commit_with_its_checkpoint_or_not_at_all(env: &Env) -> CaseResult {
+        env.prepare(&SAMPLES).await?;
+        let ledger = env.tallying_ledger().await?;
+        append(&ledger, vec![event("a:1", 1)]).await?;
+        let sample = |number, text: &str| {
+            let mut values = vec![Value::Null; SAMPLES.columns.len()];
+            (values[0], values[1]) = (Value::Text("a".to_owned()), Value::Integer(number));
+            values[2] = Value::Text(text.to_owned());
+            TableRows { table: &SAMPLES, rows: vec![Row(values)] }
+        };
+        let moved = |from, to| vec![CheckpointMove { name: "keeper".to_owned(), from, to, generation: 1 }];
+        let request = Append {
+            rows: vec![sample(1, "first"), sample(1, "last")],
+            checkpoints: moved(0, 1),
+            ..Append::default()
+        };
+        assert!(matches!(ledger.append(request).await?, Outcome::Appended(_)));
+        let late = Append {
+            rows: vec![sample(1, "late"), sample(2, "late")],
+            checkpoints: moved(0, 2),
+            ..Append::default()
+        };
+        assert!(matches!(ledger.append(late).await?, Outcome::CheckpointMoved { actual: 1, .. }));
+        let rows = env.store().rows(Env::TENANT, &SAMPLES, &RowQuery::all()).await?;
+        assert_eq!(rows, sample(1, "last").rows);
+        let misfit = TableRows { table: &SAMPLES, rows: vec![Row(Vec::new())] };
+        for rows in [
+            misfit,
+            TableRows { table: &TALLIES, rows: Vec::new() },
+            TableRows { table: &COMMANDS, rows: Vec::new() },
+        ] {
+            let refused = ledger.append(Append { rows: vec![rows], ..Append::default() }).await?;
+            assert!(matches!(refused, Outcome::Refused { .. }), "{refused:?}");
         }
         Ok(())
     }

@@ -41,9 +41,9 @@ fn openapi() -> Value {
 fn operation(route: &Route) -> Value {
     let mut parameters: Vec<Value> = route.query.iter().map(query_parameter).collect();
     if let Some((name, _)) = route.path.split_once('{').and_then(|(_, rest)| rest.split_once('}')) {
-        parameters.push(json!({
-            "name": name, "in": "path", "required": true, "schema": { "type": "string", "format": "uuid" },
-        }));
+        // A parked event is named by its place or its id, which is no UUID; everything else by a UUID.
+        let format = if route.path.contains("/parked/") { "" } else { "uuid" };
+        parameters.push(json!({ "name": name, "in": "path", "required": true, "schema": typed(format) }));
     }
     if route.access == Access::Change {
         parameters.push(header("Idempotency-Key", "uuid", "the command's id; a retry carries the same"));
