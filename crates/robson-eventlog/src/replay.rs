@@ -159,6 +159,11 @@ impl<S: Store, T: Store> Replay<S, T> {
         self.log_seq
     }
 
+    /// How many rows are in memory now.
+    pub fn rows_held(&self) -> usize {
+        self.rows.len()
+    }
+
     /// What is being filled.
     pub fn generation(&self) -> &Generation {
         &self.next

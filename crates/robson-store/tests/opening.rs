@@ -101,7 +101,7 @@ async fn two_schemas_are_two_databases() -> TestResult {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn newer_database_is_refused() -> TestResult {
+async fn newer_db_older_binary_refuses_to_write() -> TestResult {
     let folder = TempDir::new()?;
     let database = test_database().await?;
     for url in [sqlite_url(&folder.path().join("a.db")), database.url().to_owned()] {

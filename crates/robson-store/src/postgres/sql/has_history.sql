@@ -1,1 +1,1 @@
-SELECT to_regclass(format('%I.%I', current_schema(), $1)) IS NOT NULL;
+SELECT to_regclass(format('%I.%I', current_schema(), $1::text)) IS NOT NULL;
