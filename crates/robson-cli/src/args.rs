@@ -512,7 +512,7 @@ pub struct Replay {
     /// Only this table; without --verify, shows its rows.
     #[arg(long, value_name = "NAME")]
     pub table: Option<String>,
-    /// Only the rows that events of this stream touched, such as position:<id>.
+    /// Only the rows that events of this stream touched, such as `position:ID`.
     #[arg(long, value_name = "KEY", conflicts_with = "account_id")]
     pub stream: Option<StreamKey>,
     /// Only this account's rows.

@@ -207,7 +207,7 @@ impl Bench {
             work: READ_STREAM,
             callers: 1,
             size: Size::Whole,
-            entries: vec![entry(SMALL, "read", &small), entry(LARGE, "read", &large)],
+            entries: vec![entry(LARGE, "read", &large)],
         });
         self.hold(&Contest {
             backend,

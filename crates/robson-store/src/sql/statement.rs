@@ -22,6 +22,10 @@ pub(crate) enum Dialect {
 
 /// A parameter, or many of them.
 #[derive(Debug, Clone)]
+#[cfg_attr(
+    not(all(feature = "sqlite", feature = "postgres")),
+    expect(dead_code, reason = "each database takes arguments of its own kind")
+)]
 pub(crate) enum Arg<'a> {
     /// One value; the kind types a NULL.
     One(ColumnKind, Value),
