@@ -95,6 +95,11 @@ impl Contest {
 impl Bench {
     /// Lets every subject of a contest have its rounds.
     pub(crate) fn hold(&mut self, contest: &Contest) {
+        self.hold_for(contest, self.options.rounds);
+    }
+
+    /// The same for so many rounds.
+    pub(crate) fn hold_for(&mut self, contest: &Contest, rounds: usize) {
         let mut batch = None;
         // A small round first: it warms what a process leaves behind, and tells how much work fills a round.
         let mut running: Vec<(&Entry, Option<usize>)> = Vec::new();
@@ -110,7 +115,7 @@ impl Bench {
                 Err(reason) => self.leave_out(contest, entry, reason),
             }
         }
-        for round in 0..self.options.rounds {
+        for round in 0..rounds {
             for turn in 0..running.len() {
                 // Nobody always comes after the same neighbour.
                 let (entry, events) = running[(turn + round) % running.len()];

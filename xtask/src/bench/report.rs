@@ -1,5 +1,6 @@
 //! What came of a run: tables on the terminal, JSON, charts, and the generated part of the documentation.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -72,16 +73,20 @@ fn thousands_of(number: u64) -> String {
     u32::try_from(number).map_or_else(|_| number.to_string(), |number| thousands(f64::from(number)))
 }
 
-/// What each subject read back of its durable settings.
+/// What the subjects read back of their durable settings, each text once.
 fn settings(results: &Results, backend: Backend) -> Vec<String> {
-    let mut settings: Vec<String> = Vec::new();
+    let mut subjects: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (key, rounds) in results.rounds.iter().filter(|(key, _)| key.backend == backend && key.work == APPEND)
     {
         let text = rounds.iter().find_map(|round| round.extra.get("settings")?.as_str());
-        let line = text.map(|text| format!("- {}: {text}", key.subject));
-        settings.extend(line.filter(|line| !settings.contains(line)));
+        if let Some(text) = text {
+            subjects.entry(text).or_default().insert(&key.subject);
+        }
     }
-    settings
+    let line = |(text, subjects): (&str, BTreeSet<&str>)| {
+        format!("- {}: {text}", subjects.into_iter().collect::<Vec<_>>().join(", "))
+    };
+    subjects.into_iter().map(line).collect()
 }
 
 fn wanted(bench: &Bench, backend: Backend) -> impl Iterator<Item = &'static Figure> {

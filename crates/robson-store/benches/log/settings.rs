@@ -11,9 +11,9 @@ pub(crate) async fn read_back(url: &DatabaseUrl) -> String {
         DatabaseUrl::Memory => "in memory, not durable".to_owned(),
         DatabaseUrl::Sqlite(path) => {
             let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
-            let sql = "SELECT sqlite_version() || ', ' || journal_mode FROM pragma_journal_mode";
+            let sql = "SELECT sqlite_version() || ', ' || upper(journal_mode) FROM pragma_journal_mode";
             let text: String = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
-            assert!(text.ends_with("wal"), "{text}");
+            assert!(text.ends_with("WAL"), "{text}");
             format!("SQLite {text}, synchronous=FULL")
         }
         DatabaseUrl::Postgres(url) => {
@@ -24,9 +24,9 @@ pub(crate) async fn read_back(url: &DatabaseUrl) -> String {
                 let sql = AssertSqlSafe(format!("SHOW {name}"));
                 let value: String = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
                 assert!(name == "server_version" || value == "on", "{name} is {value}");
-                settings.push(format!("{name}={value}"));
+                settings.push(if name == "server_version" { value } else { format!("{name}={value}") });
             }
-            format!("PostgreSQL, {}", settings.join(", "))
+            format!("PostgreSQL {}", settings.join(", "))
         }
     }
 }
