@@ -34,7 +34,7 @@ pub(super) fn publish(bench: &Bench, folder: &Path) -> Result<()> {
     if bench.options.writes_docs {
         let document = root().join(DOCUMENT);
         let old = fs::read_to_string(&document).with_context(|| format!("read {DOCUMENT}"))?;
-        let text = format!("{text}\n{}", bounds());
+        let text = format!("![Durable appends per second](benchmarks.svg)\n\n{text}\n{}", bounds());
         write(&document, &with_generated(&old, &text)?)?;
         write(&root().join(DOCUMENT_CHART), &chart)?;
         println!("{DOCUMENT}\n{DOCUMENT_CHART}");
